@@ -1,0 +1,52 @@
+"""What every measuring callback does alike: begin with the training, end however the training ends."""
+
+from __future__ import annotations
+
+import atexit
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_itwin.callbacks.run_records import RunRecords
+
+
+class MeasuringCallback(Callback):
+    """Adapter between the Trainer's hooks and a meter.
+
+    A subclass starts its meter in :meth:`start` and ends it in :meth:`stop`. ``stop`` is called exactly once
+    for every ``start``, whether the training ends well, by an exception, by Ctrl-C, or with the interpreter;
+    it must make no collective call, because the other ranks may be gone.
+    """
+
+    run: RunRecords
+    _running = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.run = RunRecords.of(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.run.begin(trainer, pl_module)
+        self._running = True
+        atexit.register(self._close)
+        self.start(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self._close()
+
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the meter; the training is about to begin on every rank."""
+
+    def stop(self) -> None:
+        """End the meter and write what is left to write."""
+
+    def _close(self, *_: Any) -> None:
+        atexit.unregister(self._close)
+        if self._running:
+            self._running = False
+            self.stop()
+            self.run.close()

@@ -1,0 +1,1 @@
+"""Meters: instruments that know no Trainer."""

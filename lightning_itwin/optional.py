@@ -1,0 +1,44 @@
+"""The one way to an optional dependency: import it late, or say which extra brings it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message names the command that installs it."""
+
+
+def available(module: str) -> bool:
+    """Say whether ``module`` can be imported, without importing it.
+
+    >>> available("json"), available("no_such_module")
+    (True, False)
+    """
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import ``module``, or say which extra of this package brings it.
+
+    Args:
+        module: dotted name of the module, such as ``"codecarbon"``.
+        extra: the extra in ``pyproject.toml`` that installs it, such as ``"carbon"``.
+
+    Raises:
+        MissingExtraError: the module is not installed.
+
+    >>> require("json", extra="none").__name__
+    'json'
+    """
+    if not available(module):
+        raise MissingExtraError(
+            f"{module!r} is not installed. It comes with the extra {extra!r}: "
+            f"pip install 'lightning-itwin[{extra}]'"
+        )
+    return importlib.import_module(module)

@@ -1,0 +1,26 @@
+"""Records: typed rows and their files. The seam of the house; the standard library alone."""
+
+from lightning_itwin.records.jsonl import RecordWriter, read_records
+from lightning_itwin.records.manifest import RunManifest
+from lightning_itwin.records.run_folder import Run, RunOutcome, find_runs
+from lightning_itwin.records.schema import (
+    CarbonRecord,
+    CommunicationRecord,
+    EpochRecord,
+    GPURecord,
+    Record,
+)
+
+__all__ = [
+    "CarbonRecord",
+    "CommunicationRecord",
+    "EpochRecord",
+    "GPURecord",
+    "Record",
+    "RecordWriter",
+    "Run",
+    "RunManifest",
+    "RunOutcome",
+    "find_runs",
+    "read_records",
+]

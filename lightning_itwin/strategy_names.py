@@ -1,0 +1,84 @@
+"""Names that ``Trainer(strategy=...)`` learns from us.
+
+The classes are named by string and imported when the Trainer asks for one, so this file stands below the
+rooms that it names, a help text can list them without torch, and importing ``lightning_itwin.callbacks`` is
+enough for ``Trainer(strategy="horovod")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategyName:
+    """A strategy string, the class behind it and what it is for.
+
+    Args:
+        name: the string that ``Trainer(strategy=...)`` takes.
+        target: ``module:class`` of the strategy.
+        description: one line for help texts and docs.
+        init_args: keyword arguments of the class.
+    """
+
+    name: str
+    target: str
+    description: str
+    init_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, **overrides: Any) -> Any:
+        """Import the class and make the strategy; a missing extra is named in the error."""
+        strategy = EntryPoint(name=self.name, value=self.target, group="lightning_itwin").load()
+        return strategy(**{**self.init_args, **overrides})
+
+
+_DEEPSPEED = "lightning_itwin.strategies.deepspeed:DeepSpeedStrategy"
+
+STRATEGY_NAMES: tuple[StrategyName, ...] = (
+    StrategyName(
+        name="ddp",
+        target="lightning.pytorch.strategies:DDPStrategy",
+        description="PyTorch DistributedDataParallel, as Lightning has it",
+    ),
+    StrategyName(
+        name="horovod",
+        target="lightning_itwin.strategies.horovod:HorovodStrategy",
+        description="Horovod ring all-reduce (Gloo on CPU, NCCL on GPU)",
+    ),
+    StrategyName(
+        name="deepspeed",
+        target=_DEEPSPEED,
+        description="DeepSpeed ZeRO stage 2 (NCCL on GPU, Gloo on CPU)",
+        init_args={"stage": 2},
+    ),
+    *(
+        StrategyName(
+            name=f"deepspeed_stage_{stage}",
+            target=_DEEPSPEED,
+            description=f"DeepSpeed ZeRO stage {stage}: {what}",
+            init_args={"stage": stage},
+        )
+        for stage, what in enumerate(
+            (
+                "nothing is sharded",
+                "optimizer states are sharded",
+                "optimizer states and gradients are sharded",
+                "optimizer states, gradients and parameters are sharded",
+            )
+        )
+    ),
+)
+
+
+def register() -> None:
+    """Make our strategy strings known to Lightning's ``Trainer``; a second call changes nothing."""
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    for entry in STRATEGY_NAMES:
+        if entry.target.startswith("lightning_itwin."):
+            StrategyRegistry.register(
+                entry.name, entry.build, description=entry.description, override=True
+            )
