@@ -21,12 +21,16 @@ class StrategyName:
         name: the string that ``Trainer(strategy=...)`` takes.
         target: ``module:class`` of the strategy.
         description: one line for help texts and docs.
+        starter: program that starts its processes: ``"torchrun"`` or ``"horovodrun"``.
+        requires: module and extra without which it cannot run; None for Lightning's own.
         init_args: keyword arguments of the class.
     """
 
     name: str
     target: str
     description: str
+    starter: str = "torchrun"
+    requires: tuple[str, str] | None = None
     init_args: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, **overrides: Any) -> Any:
@@ -47,11 +51,14 @@ STRATEGY_NAMES: tuple[StrategyName, ...] = (
         name="horovod",
         target="lightning_itwin.strategies.horovod:HorovodStrategy",
         description="Horovod ring all-reduce (Gloo on CPU, NCCL on GPU)",
+        starter="horovodrun",
+        requires=("horovod.torch", "horovod"),
     ),
     StrategyName(
         name="deepspeed",
         target=_DEEPSPEED,
         description="DeepSpeed ZeRO stage 2 (NCCL on GPU, Gloo on CPU)",
+        requires=("deepspeed", "deepspeed"),
         init_args={"stage": 2},
     ),
     *(
@@ -59,6 +66,7 @@ STRATEGY_NAMES: tuple[StrategyName, ...] = (
             name=f"deepspeed_stage_{stage}",
             target=_DEEPSPEED,
             description=f"DeepSpeed ZeRO stage {stage}: {what}",
+            requires=("deepspeed", "deepspeed"),
             init_args={"stage": stage},
         )
         for stage, what in enumerate(
@@ -79,6 +87,4 @@ def register() -> None:
 
     for entry in STRATEGY_NAMES:
         if entry.target.startswith("lightning_itwin."):
-            StrategyRegistry.register(
-                entry.name, entry.build, description=entry.description, override=True
-            )
+            StrategyRegistry.register(entry.name, entry.build, description=entry.description, override=True)

@@ -1,0 +1,1 @@
+"""Bench: one workload, many trainings, one scalability report."""

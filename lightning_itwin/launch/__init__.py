@@ -1,0 +1,6 @@
+"""Launch: worlds of processes, started on this machine or by a cluster's own scheduler."""
+
+from lightning_itwin.launch.local import LocalLauncher
+from lightning_itwin.launch.world import Launcher, RunningWorld, World, WorldEnd
+
+__all__ = ["Launcher", "LocalLauncher", "RunningWorld", "World", "WorldEnd"]
