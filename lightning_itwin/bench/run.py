@@ -71,8 +71,10 @@ class Sweep:
         """Build model, data and Trainer once in a process of its own, without training.
 
         Raises:
-            PlanError: that failed; the message ends with what the process said.
+            PlanError: that failed, with what the process said; or a cell cannot be run as asked for.
         """
+        for cell in self.plan.cells():
+            self._arguments(cell)
         cell = Cell(strategy="ddp", workers=1, repeat=0)
         order, log = self.folder / "logs" / "check.json", self.folder / "logs" / "check.log"
         write_json(order, dataclasses.asdict(self._order(cell)) | {"check": True})

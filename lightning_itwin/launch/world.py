@@ -10,14 +10,10 @@ from typing import Protocol
 
 _TAIL_LINES = 30
 _TAIL_CHARACTERS = 4000
-_LAUNCHER_NOISE = (
-    "ChildFailedError",
-    "CalledProcessError",
-    "SystemExit",
-    "Horovod detected",
-    "RuntimeError: Gloo",
-)
-_EXCEPTION = re.compile(r"\b((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit))\b: ?(.*)")
+_RANK_PREFIX = re.compile(r"^\[[^\]]*\](?:<\w+>)?:? ?")  # "[rank1]: ", "[1]<stderr>:"
+_EXCEPTION = re.compile(r"((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit))\b(?:: ?(.*))?$")
+# What torchrun says after its workers have spoken: its own traceback would push theirs out of sight.
+_STARTER_SPEAKS = re.compile(r"^[EW]\d{4} .*torch/distributed/elastic/.*(failed \(exitcode|Sending process)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +75,13 @@ class Launcher(Protocol):
 
 
 def log_tail(log: Path) -> str:
-    """Give the last lines of a log; empty where there is none."""
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.rstrip().splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
+    """Give the last lines that the workers wrote to a log; empty where there is none."""
+    lines = _read(log).rstrip().splitlines()
+    return "\n".join((_workers_part(lines) or lines)[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
 
 
 def failure_reason(log: Path, exit_code: int) -> str:
-    """Say in one line why a world failed: its first exception, else its exit code.
+    """Say in one line why a world failed: its first exception, else a killed worker, else its exit code.
 
     The first traceback is the cause; what the other ranks and the starter raise after it are consequences.
 
@@ -96,20 +89,28 @@ def failure_reason(log: Path, exit_code: int) -> str:
         log: the world's log.
         exit_code: of the starter; negative for a signal.
     """
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    if re.search(r"Signal 9 \(SIGKILL\)|exitcode\s*:\s*-9|exit code: 137", text) or exit_code in (-9, 137):
-        killed = "a worker was killed (signal 9); the usual cause is that the machine ran out of memory"
-    else:
-        killed = ""
+    text = _read(log)
     in_traceback = False
-    for line in text.splitlines():
-        if "Traceback (most recent call last)" in line:
+    for line in _workers_part(text.splitlines()):
+        spoken = _RANK_PREFIX.sub("", line)
+        if spoken.startswith("Traceback (most recent call last)"):
             in_traceback = True
-        elif in_traceback:
-            found = _EXCEPTION.match(re.sub(r"^\[[^\]]*\](?:<\w+>)?:?", "", line))
-            if found and not any(noise in line for noise in _LAUNCHER_NOISE):
-                return found.group(0).strip()[:300]
-    return killed or f"exit code {exit_code}; see the log"
+        elif in_traceback and (found := _EXCEPTION.match(spoken)):
+            return found.group(0).strip()[:300]
+    if exit_code in (-9, 137) or re.search(r"SIGKILL|exitcode\s*:\s*-9|exit with status code 137", text):
+        return "a worker was killed (signal 9); the usual cause is that the machine ran out of memory"
+    return f"exit code {exit_code}; see the log"
+
+
+def _workers_part(lines: list[str]) -> list[str]:
+    for number, line in enumerate(lines):
+        if _STARTER_SPEAKS.match(line):
+            return lines[:number]
+    return lines
+
+
+def _read(log: Path) -> str:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
