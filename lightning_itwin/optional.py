@@ -23,12 +23,13 @@ def available(module: str) -> bool:
         return False
 
 
-def require(module: str, extra: str) -> ModuleType:
+def require(module: str, extra: str, then: str | None = None) -> ModuleType:
     """Import ``module``, or say which extra of this package brings it.
 
     Args:
         module: dotted name of the module, such as ``"codecarbon"``.
         extra: the extra in ``pyproject.toml`` that installs it, such as ``"carbon"``.
+        then: a command that has to follow, where the extra alone does not bring the module.
 
     Raises:
         MissingExtraError: the module is not installed.
@@ -39,6 +40,6 @@ def require(module: str, extra: str) -> ModuleType:
     if not available(module):
         raise MissingExtraError(
             f"{module!r} is not installed. It comes with the extra {extra!r}: "
-            f"pip install 'lightning-itwin[{extra}]'"
+            f"pip install 'lightning-itwin[{extra}]'" + (f" && {then}" if then else "")
         )
     return importlib.import_module(module)
