@@ -12,6 +12,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:2]):
         print(f"Presets for --config: {', '.join(presets.names())}\n")
     try:
+        sys.argv[1:] = presets.resolve(sys.argv[1:])
         from lightning_itwin.cli import ItwinCLI
 
         ItwinCLI()

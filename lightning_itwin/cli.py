@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +9,12 @@ from lightning.pytorch.cli import LightningCLI
 
 from lightning_itwin import presets, strategy_names
 
-CONFIG_FLAGS = ("--config", "-c")
-
 
 class ItwinCLI(LightningCLI):
     """LightningCLI in subclass mode that knows our strategy strings and presets.
 
     Args:
-        args: the command line without the program's name; default ``sys.argv[1:]``.
+        args: the command line without the program's name; None for the program's own.
         kwargs: whatever else LightningCLI takes.
     """
 
@@ -27,29 +24,6 @@ class ItwinCLI(LightningCLI):
         super().__init__(
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=with_presets(sys.argv[1:] if args is None else args),
+            args=None if args is None else presets.resolve(args),
             **kwargs,
         )
-
-
-def with_presets(args: Sequence[str]) -> list[str]:
-    """Put the path of a preset wherever a command line names one after ``--config``.
-
-    Raises:
-        FileNotFoundError: a config is neither a file nor a preset.
-    """
-    resolved: list[str] = []
-    for argument in args:
-        flag, equals, value = argument.partition("=")
-        if resolved and resolved[-1] in CONFIG_FLAGS:
-            resolved.append(_config(argument))
-        elif equals and flag in CONFIG_FLAGS:
-            resolved.append(f"{flag}={_config(value)}")
-        else:
-            resolved.append(argument)
-    return resolved
-
-
-def _config(value: str) -> str:
-    # LightningCLI also takes a config's text in place of its path
-    return value if "\n" in value or value.lstrip().startswith("{") else str(presets.find(value))

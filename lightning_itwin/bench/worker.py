@@ -67,7 +67,7 @@ def end_with(driver: int) -> None:
 
 def main() -> None:
     """Run the order in the file that the command line names."""
-    order: Order = from_json(Order, Path(sys.argv[1]))
+    order: Order = from_json(Order, Path(sys.argv.pop()))
     if driver := os.environ.get(DRIVER):
         end_with(int(driver))
     if threads := os.environ.get("OMP_NUM_THREADS"):

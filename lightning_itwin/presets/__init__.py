@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+_CONFIG_FLAGS = ("--config", "-c")
 
 
 def names() -> tuple[str, ...]:
@@ -31,3 +34,26 @@ def find(config: str) -> Path:
         f"config {config!r} is neither a file (looked in {Path.cwd()}) nor a preset. "
         f"Presets: {', '.join(names())}. Give one, or the path of a LightningCLI config."
     )
+
+
+def resolve(args: Sequence[str]) -> list[str]:
+    """Put the path of a preset wherever a command line names one after ``--config``.
+
+    Raises:
+        FileNotFoundError: a config is neither a file nor a preset.
+    """
+    resolved: list[str] = []
+    for argument in args:
+        flag, equals, value = argument.partition("=")
+        if resolved and resolved[-1] in _CONFIG_FLAGS:
+            resolved.append(_config(argument))
+        elif equals and flag in _CONFIG_FLAGS:
+            resolved.append(f"{flag}={_config(value)}")
+        else:
+            resolved.append(argument)
+    return resolved
+
+
+def _config(value: str) -> str:
+    # LightningCLI also takes a config's text in place of its path
+    return value if "\n" in value or value.lstrip().startswith("{") else str(find(value))
