@@ -98,7 +98,7 @@ def _run(sweep: Sweep, missing: int) -> list[RunOutcome]:
 
 
 def _report(folder: Path, failed: list[RunOutcome]) -> int:
-    from lightning_itwin.reports import ReportError, make_report, table
+    from lightning_itwin.reports import ReportError, make_report
 
     try:
         report = make_report(folder)
@@ -111,9 +111,9 @@ def _report(folder: Path, failed: list[RunOutcome]) -> int:
             )
         return 1
     print()
-    print(table(report.rows))
+    print(report.table)
     print()
-    for line in report.recommendation:
+    for line in (*report.recommendation, *(f"note: {warning}" for warning in report.warnings)):
         print(line)
     print(f"\nreport       {report.html}")
     print(f"tensorboard  tensorboard --logdir {folder / 'tensorboard'}")

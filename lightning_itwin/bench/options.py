@@ -27,7 +27,7 @@ def overrides(rest: Sequence[str]) -> tuple[str, ...]:
         key = argument.removeprefix("--").partition("=")[0]
         if not argument.startswith("--") or key.partition(".")[0] not in _OVERRIDABLE:
             raise PlanError(
-                f"argument {argument!r} is not known; see --help. Beside the options listed there, keys of the "
+                f"argument {argument!r} is not known; see --help. Beside the options there, keys of the "
                 f"LightningCLI config can be overridden: --{', --'.join(_OVERRIDABLE)}"
             )
         if key.partition(".")[0] == "trainer" and key.partition(".")[2] in _OWN:
