@@ -2,7 +2,7 @@
 
 from lightning_itwin.records.jsonl import RecordWriter, read_records
 from lightning_itwin.records.manifest import RunManifest
-from lightning_itwin.records.run_folder import Run, RunOutcome, find_runs
+from lightning_itwin.records.run_folder import Run, RunOutcome, find_runs, run_folders
 from lightning_itwin.records.schema import (
     CarbonRecord,
     CommunicationRecord,
@@ -23,4 +23,5 @@ __all__ = [
     "RunOutcome",
     "find_runs",
     "read_records",
+    "run_folders",
 ]

@@ -101,8 +101,12 @@ class Run:
         return tuple(record for record in self.records if isinstance(record, kind))
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """Give the folder of every run at or below ``folder``, in order of path."""
+    return sorted({path.parent for name in (MANIFEST, OUTCOME) for path in folder.rglob(name)})
+
+
 def find_runs(folder: Path) -> Iterator[Run]:
     """Yield every run at or below ``folder``, in order of path."""
-    found = {path.parent for name in (MANIFEST, OUTCOME) for path in folder.rglob(name)}
-    for run in sorted(found):
+    for run in run_folders(folder):
         yield Run.read(run)

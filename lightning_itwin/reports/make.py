@@ -1,0 +1,94 @@
+"""Makes a report: results, summary, figures, page and TensorBoard, from a folder of records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_itwin.optional import require
+from lightning_itwin.reports import files
+from lightning_itwin.reports.html import page
+from lightning_itwin.reports.recommendation import Recommendation, recommend
+from lightning_itwin.reports.scalability import ResultRow, Scalability, read_scalability
+from lightning_itwin.reports.table import table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A report that was made: what it says and where it lies.
+
+    Args:
+        rows: the rows of the results.
+        recommendation: one line a goal.
+        warnings: what the reader should know.
+        html, results_json, results_csv, summary_json: the files.
+        figures: the figures' files, PNG and SVG.
+        tensorboard: the folder for ``tensorboard --logdir``.
+        missing_gpu: what is shown for a GPU's metric that was not measured.
+    """
+
+    rows: tuple[ResultRow, ...]
+    recommendation: tuple[str, ...]
+    warnings: tuple[str, ...]
+    html: Path
+    results_json: Path
+    results_csv: Path
+    summary_json: Path
+    figures: tuple[Path, ...]
+    tensorboard: Path
+    missing_gpu: str
+
+    @property
+    def table(self) -> str:
+        """The rows as text for a terminal."""
+        return table(self.rows, self.missing_gpu)
+
+
+def make_report(
+    folder: Path, output: Path | None = None, *, allow_mixed: Iterable[str] = (), title: str | None = None
+) -> Report:
+    """Make the report of every run at or below a folder.
+
+    Args:
+        folder: what ``python -m lightning_itwin.bench --output`` left, or any folder with trainings below it.
+        output: where the report goes (default: ``folder``).
+        allow_mixed: names of manifest fields in which the runs may differ.
+        title: heading of the page (default: the workload's name).
+
+    Raises:
+        ReportError: there is no run, no number, or the runs cannot be compared.
+        MissingExtraError: altair, vl-convert or tensorboard is not installed.
+    """
+    for module in ("altair", "vl_convert", "tensorboard"):
+        require(module, extra="report")
+    folder = Path(folder)
+    output = Path(output) if output is not None else folder
+    study = read_scalability(folder, allow_mixed)
+    recommendations = recommend(study)
+    return _write(study, recommendations, output, title)
+
+
+def _write(
+    study: Scalability, recommendations: tuple[Recommendation, ...], output: Path, title: str | None
+) -> Report:
+    output.mkdir(parents=True, exist_ok=True)
+    made = Report(
+        rows=study.rows,
+        recommendation=tuple(found.line for found in recommendations),
+        warnings=study.warnings,
+        html=output / "report.html",
+        results_json=output / "results.json",
+        results_csv=output / "results.csv",
+        summary_json=output / "summary.json",
+        figures=(),
+        tensorboard=output / "tensorboard",
+        missing_gpu=study.missing_gpu,
+    )
+    made.results_json.write_text(files.results_json(study.rows), encoding="utf-8")
+    made.results_csv.write_text(files.results_csv(study.rows), encoding="utf-8")
+    summary = json.dumps(files.summary(study, recommendations), indent=1, allow_nan=False)
+    made.summary_json.write_text(summary + "\n", encoding="utf-8")
+    made.html.write_text(page(study, recommendations, title), encoding="utf-8")
+    return made
