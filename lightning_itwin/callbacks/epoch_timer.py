@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.throughput import Throughput, get_available_flops
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities.data import extract_batch_size
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_itwin.callbacks.collectives import sum_over_ranks
 from lightning_itwin.callbacks.measuring_callback import MeasuringCallback
+from lightning_itwin.callbacks.sample_counter import SampleCounter
 from lightning_itwin.meters.epoch_clock import EpochClock, EpochReading
 from lightning_itwin.records import EpochRecord, tags
+
+_DTYPES = (("bf16", torch.bfloat16), ("16", torch.float16), ("64", torch.float64))
 
 
 class EpochTimer(MeasuringCallback):
@@ -33,12 +35,14 @@ class EpochTimer(MeasuringCallback):
     """
 
     def __init__(self, batch_size_fn: Callable[[Any], int] | None = None) -> None:
-        self._batch_size_fn = batch_size_fn or extract_batch_size
+        self._samples = SampleCounter(batch_size_fn)
         self._clock = EpochClock()
         self._warmup = True
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._warmup = True
+        # a training that resumes in the middle of an epoch has no on_train_epoch_start
+        self._clock.epoch_start(_now_s(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock.epoch_start(_now_s(trainer))
@@ -51,12 +55,16 @@ class EpochTimer(MeasuringCallback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        now_s = _now_s(trainer) if trainer.is_last_batch else time.perf_counter()
-        self._clock.batch_end(now_s, self._samples(batch))
+        now_s = _now_s(trainer) if _epoch_ends(trainer) else time.perf_counter()
+        self._clock.batch_end(now_s, self._samples.count(batch))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._running and not trainer.sanity_checking:
             self._clock.validation_start(_now_s(trainer))
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        if self._running and not trainer.sanity_checking:
+            self._clock.validation_batch()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._running and not trainer.sanity_checking:
@@ -64,13 +72,18 @@ class EpochTimer(MeasuringCallback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reading = self._clock.read()
-        world_samples = _sum_over_ranks(trainer, reading.samples)
+        world_sum = sum_over_ranks(trainer, reading.samples)
+        if not reading.steps:  # a training resumed at the end of an epoch ends it once more
+            return
+        world_samples = None if world_sum is None else int(world_sum)
         flops_per_batch = getattr(pl_module, "flops_per_batch", None)
         flops = None if flops_per_batch is None else float(flops_per_batch) * reading.steps
-        common = {"time_unix_s": time.time(), "rank": trainer.global_rank, "epoch": trainer.current_epoch}
+        now_unix_s, rank, epoch = time.time(), trainer.global_rank, trainer.current_epoch
         self.run.write(
             EpochRecord(
-                **common,
+                time_unix_s=now_unix_s,
+                rank=rank,
+                epoch=epoch,
                 stage="train",
                 time_s=reading.time_s,
                 steps=reading.steps,
@@ -86,10 +99,12 @@ class EpochTimer(MeasuringCallback):
         if reading.validation_s:
             self.run.write(
                 EpochRecord(
-                    **common,
+                    time_unix_s=now_unix_s,
+                    rank=rank,
+                    epoch=epoch,
                     stage="validate",
                     time_s=reading.validation_s,
-                    steps=sum(int(n) for n in trainer.num_val_batches),
+                    steps=reading.validation_steps,
                     samples=None,
                     world_samples=None,
                     step_time_median_s=None,
@@ -100,12 +115,6 @@ class EpochTimer(MeasuringCallback):
             )
         self.run.log(trainer, _scalars(trainer, reading, world_samples, flops))
         self._warmup = False
-
-    def _samples(self, batch: Any) -> int | None:
-        try:
-            return int(self._batch_size_fn(batch))
-        except MisconfigurationException:  # Lightning's word for a batch without a size
-            return None
 
 
 def _scalars(
@@ -122,8 +131,7 @@ def _scalars(
     if world_samples is not None:
         scalars[tags.EPOCH_SAMPLES_PER_S] = world_samples / reading.time_s
     if flops is not None:
-        device = trainer.strategy.root_device
-        peak = get_available_flops(device, torch.get_default_dtype()) if device.type == "cuda" else None
+        peak = _peak_flops(trainer) if trainer.strategy.root_device.type == "cuda" else None
         throughput = Throughput(available_flops=peak, world_size=trainer.world_size, window_size=2)
         throughput.update(time=0.0, batches=0, samples=0, flops=0)
         throughput.update(
@@ -131,7 +139,7 @@ def _scalars(
         )
         rates = throughput.compute()
         scalars[tags.EPOCH_FLOPS_PER_S] = rates.get("flops_per_sec", rates.get("device/flops_per_sec"))
-        scalars["epoch/mfu"] = rates.get("device/mfu")
+        scalars[tags.EPOCH_MFU] = rates.get("device/mfu")
     return scalars
 
 
@@ -141,8 +149,14 @@ def _now_s(trainer: Trainer) -> float:
     return time.perf_counter()
 
 
-def _sum_over_ranks(trainer: Trainer, samples: int | None) -> int | None:
-    if samples is None or trainer.world_size == 1:
-        return samples
-    mine = torch.tensor(samples, dtype=torch.int64, device=trainer.strategy.root_device)
-    return int(trainer.strategy.reduce(mine, reduce_op="sum"))
+def _epoch_ends(trainer: Trainer) -> bool:
+    steps_done = 0 <= trainer.max_steps <= trainer.global_step
+    return trainer.is_last_batch or trainer.should_stop or steps_done
+
+
+def _peak_flops(trainer: Trainer) -> int | None:
+    dtype = next((dtype for name, dtype in _DTYPES if str(trainer.precision).startswith(name)), torch.float32)
+    try:
+        return get_available_flops(trainer.strategy.root_device, dtype)
+    except (ValueError, IndexError):  # Lightning's table lacks the dtype, or cannot read the GPU's name
+        return None

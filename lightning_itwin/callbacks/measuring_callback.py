@@ -46,7 +46,10 @@ class MeasuringCallback(Callback):
 
     def _close(self, *_: Any) -> None:
         atexit.unregister(self._close)
-        if self._running:
-            self._running = False
-            self.stop()
-            self.run.close()
+        try:
+            if self._running:
+                self._running = False
+                self.stop()
+        finally:
+            if hasattr(self, "run"):  # a training may fail between its setup and its start
+                self.run.close()

@@ -7,10 +7,11 @@ import os
 import platform
 import secrets
 import time
+import warnings
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -21,13 +22,16 @@ from lightning_itwin.records import Record, RecordWriter, RunManifest
 from lightning_itwin.records.run_folder import MANIFEST, rank_file
 from lightning_itwin.records.tags import LAYOUT
 
+_LONGEST = 1000  # characters of one hyperparameter
+
 
 class RunRecords:
     """The records of one call of ``Trainer.fit``: a folder, this rank's file in it, and the loggers.
 
     All callbacks of a Trainer share one, which they get from :meth:`of`. The folder is
     ``<trainer.log_dir>/records/<run id>``, or the one that :meth:`place` named before the training.
-    Nothing is written under ``fast_dev_run``.
+    Nothing is written under ``fast_dev_run``. A folder that cannot be written is one warning, and the
+    training goes on without records.
 
     Args:
         folder: the run's folder.
@@ -36,8 +40,8 @@ class RunRecords:
         keep: whether anything is written.
     """
 
-    _open: weakref.WeakKeyDictionary[Trainer, RunRecords] = weakref.WeakKeyDictionary()
-    _placed: weakref.WeakKeyDictionary[Trainer, tuple[Path, Mapping[str, Any]]] = (
+    _open: ClassVar[weakref.WeakKeyDictionary[Trainer, RunRecords]] = weakref.WeakKeyDictionary()
+    _placed: ClassVar[weakref.WeakKeyDictionary[Trainer, tuple[Path, Mapping[str, Any]]]] = (
         weakref.WeakKeyDictionary()
     )
 
@@ -72,13 +76,12 @@ class RunRecords:
             placed = cls._placed.get(trainer)
             run_id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
             run_id = trainer.strategy.broadcast(run_id)
-            log_dir = trainer.log_dir or trainer.default_root_dir
-            folder, facts = placed or (Path(log_dir) / "records" / run_id, {})
+            folder, facts = placed or (_log_folder(trainer) / "records" / run_id, {})
             run = cls(
                 Path(folder),
                 rank=trainer.global_rank,
                 facts={"run_id": Path(folder).name, **facts},
-                keep=not trainer.fast_dev_run,
+                keep=not getattr(trainer, "fast_dev_run", False),
             )
             run._trainer = weakref.ref(trainer)
             cls._open[trainer] = run
@@ -91,15 +94,27 @@ class RunRecords:
         self._begun = True
         if self.rank == 0:
             manifest = describe(trainer, module)
-            dataclasses.replace(manifest, **self._facts).write(self.folder / MANIFEST)
+            try:
+                dataclasses.replace(manifest, **self._facts).write(self.folder / MANIFEST)
+            except OSError as error:
+                self._give_up(error)
             for logger in trainer.loggers:
-                if hasattr(logger.experiment, "add_custom_scalars"):
-                    logger.experiment.add_custom_scalars(LAYOUT)
+                experiment = getattr(logger, "experiment", None)
+                if experiment is not None and hasattr(experiment, "add_custom_scalars"):
+                    experiment.add_custom_scalars(LAYOUT)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is written: not under ``fast_dev_run``, nor where writing has failed."""
+        return self._keep
 
     def write(self, record: Record) -> None:
-        """Append one record to this rank's file."""
+        """Append one record to this rank's file; threads may call it."""
         if self._keep:
-            self._writer.write(record)
+            try:
+                self._writer.write(record)
+            except OSError as error:
+                self._give_up(error)
 
     @rank_zero_only
     def log(self, trainer: Trainer, scalars: Mapping[str, float | None], step: int | None = None) -> None:
@@ -121,6 +136,14 @@ class RunRecords:
         trainer = self._trainer() if self._trainer else None
         if trainer is not None and self._open.get(trainer) is self:
             del self._open[trainer]
+
+    def _give_up(self, error: OSError) -> None:
+        self._keep = False
+        warnings.warn(
+            f"records cannot be written to {self.folder}: {error}. The training goes on without them.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def describe(trainer: Trainer, module: LightningModule) -> RunManifest:
@@ -152,13 +175,18 @@ def describe(trainer: Trainer, module: LightningModule) -> RunManifest:
         precision=str(trainer.precision),
         batch_size=_batch_size(loader),
         accumulate_grad_batches=trainer.accumulate_grad_batches,
-        dataset_samples=len(dataset) if hasattr(dataset, "__len__") else None,
-        parameters=sum(p.numel() for p in module.parameters() if p.requires_grad),
+        dataset_samples=_length(dataset),
+        parameters=sum(_size(parameter) for parameter in module.parameters() if parameter.requires_grad),
         seed=int(seed) if seed else None,
         git_commit=host.git_commit(),
         versions=host.library_versions(),
-        hyperparameters={name: str(value) for name, value in module.hparams.items()},
+        hyperparameters={str(name): str(value)[:_LONGEST] for name, value in module.hparams.items()},
     )
+
+
+def _log_folder(trainer: Trainer) -> Path:
+    log_dir = trainer.log_dir or trainer.default_root_dir
+    return Path.cwd() if "://" in log_dir else Path(log_dir)  # rows are appended, which no object store does
 
 
 def _first_loader(loaders: Any) -> Any:
@@ -173,6 +201,19 @@ def _batch_size(loader: Any) -> int | None:
         if isinstance(size, int):
             return size
     return None
+
+
+def _length(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):  # what PyTorch's datasets raise where they have no length
+        return None
+
+
+def _size(parameter: torch.nn.Parameter) -> int:
+    if torch.nn.parameter.is_lazy(parameter):  # its shape comes with the first batch
+        return 0
+    return getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves an empty shard in its place
 
 
 def _class_path(part: object) -> str:

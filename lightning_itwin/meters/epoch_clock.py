@@ -20,6 +20,7 @@ class EpochReading:
     Args:
         time_s: from the start of the epoch to the end of its last batch, less validation in between.
         validation_s: validation within the epoch and after its last batch.
+        validation_steps: batches of it.
         steps: batches.
         samples: samples of the batches; None if one of them had no size.
         step_time_median_s, step_time_p95_s: of the intervals from one batch's end to the next one's, those
@@ -30,6 +31,7 @@ class EpochReading:
 
     time_s: float
     validation_s: float
+    validation_steps: int
     steps: int
     samples: int | None
     step_time_median_s: float | None
@@ -59,6 +61,7 @@ class EpochClock:
         self._validation_start_s: float | None = None
         self._validation_s = 0.0
         self._validation_before_last_batch_s = 0.0
+        self._validation_steps = 0
         self._steps = 0
         self._samples: int | None = 0
         self._data_wait_s = 0.0
@@ -83,6 +86,10 @@ class EpochClock:
         """Note that a validation begins."""
         self._validation_start_s = now_s
 
+    def validation_batch(self) -> None:
+        """Count a batch of validation."""
+        self._validation_steps += 1
+
     def validation_end(self, now_s: float) -> None:
         """Note that a validation has ended."""
         if self._validation_start_s is not None:
@@ -97,6 +104,7 @@ class EpochClock:
         return EpochReading(
             time_s=self._last_batch_end_s - self._start_s - self._validation_before_last_batch_s,
             validation_s=self._validation_s,
+            validation_steps=self._validation_steps,
             steps=self._steps,
             samples=self._samples,
             step_time_median_s=None if median is None else float(median),

@@ -1,7 +1,7 @@
 """JSON lines: one record a line, one file a rank.
 
-A line is written with a single ``write`` to a file opened for appending, so that a killed process loses at most
-the row that it was writing; the reader passes over a broken last line with a warning.
+A line is written with a single ``write`` to a file opened for appending, so that a killed process loses at
+most the row that it was writing; the reader passes over a broken line with a warning.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from lightning_itwin.records.schema import RECORD_TYPES, Record
 
 
 class RecordWriter:
-    """Appends records to one file.
+    """Appends records to one file; threads may share it.
 
     Args:
         path: the file; its folder is made with the first record.
@@ -27,26 +28,45 @@ class RecordWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+        self._lock = threading.Lock()  # samplers write from threads of their own
 
     def write(self, record: Record) -> None:
         """Append one record as one line.
 
         A file that a killed process left without its last newline gets one first, so that the broken row
         stays alone on its line.
+
+        Raises:
+            OSError: the file cannot be written.
         """
-        if self._descriptor is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-            size = os.fstat(self._descriptor).st_size
-            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-                os.write(self._descriptor, b"\n")
-        os.write(self._descriptor, encode(record).encode() + b"\n")
+        line = encode(record).encode() + b"\n"
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            try:
+                while line:  # a disk that fills up may cut a write short
+                    line = line[os.write(self._descriptor, line) :]
+            except OSError:
+                self._close()  # opening it again will part the next row from this half one
+                raise
 
     def close(self) -> None:
         """Close the file; a later ``write`` opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.write(descriptor, b"\n")
+        return descriptor
 
 
 def encode(record: Record) -> str:
@@ -65,9 +85,9 @@ def decode(line: str) -> Record:
         ValueError: the line is no JSON object, of no known kind, or lacks a field.
     """
     fields = json.loads(line)
-    if not isinstance(fields, dict) or fields.get("kind") not in RECORD_TYPES:
+    record = RECORD_TYPES.get(str(fields.get("kind"))) if isinstance(fields, dict) else None
+    if record is None:
         raise ValueError(f"not a record of a known kind ({', '.join(RECORD_TYPES)}): {line[:80]!r}")
-    record = RECORD_TYPES[fields["kind"]]
     known = {field.name for field in dataclasses.fields(record)}
     try:
         return record(**{name: value for name, value in fields.items() if name in known})

@@ -26,7 +26,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord(Record):
-    """One epoch of training, or one pass of validation, on one rank.
+    """One epoch of training, or all validation within it, on one rank.
 
     Args:
         epoch: number of the epoch, from 0.
@@ -144,12 +144,12 @@ class CommunicationRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CarbonRecord(Record):
-    """Energy and carbon of one node since the run began, cumulative.
+    """Energy and carbon of one node since the run began, cumulative: the last row of a node is its sum.
 
     Args:
         node: host name.
-        epoch: number of the epoch at whose end it was read; None for the end of the run.
-        duration_s: time since tracking began.
+        epoch: number of the epoch at whose end it was read; None in between and at the end of the run.
+        duration_s: time since the training began.
         energy_kwh: CPU, GPU and memory together.
         cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh: its parts.
         measured_percent: share of the energy that came from a sensor rather than from a model.
@@ -158,6 +158,10 @@ class CarbonRecord(Record):
         country_iso_code: ISO 3166-1 alpha-3 code of the grid; None where none is known.
         samples: samples that the whole world has trained on until then.
         cpu_source: ``"rapl"``, ``"load"`` or ``"constant"``.
+        grid_source: who named the grid: ``"user"``, ``"codecarbon configuration"`` or ``"time zone"``.
+        resumed_energy_kwh: energy of the runs that this one resumed, which ``energy_kwh`` leaves out; on
+            rank 0 alone, for all nodes; None where this run began anew.
+        resumed_emissions_kg: their carbon dioxide equivalent.
     """
 
     kind: ClassVar[str] = "carbon"
@@ -174,6 +178,9 @@ class CarbonRecord(Record):
     country_iso_code: str | None
     samples: int | None
     cpu_source: str | None
+    grid_source: str | None = None
+    resumed_energy_kwh: float | None = None
+    resumed_emissions_kg: float | None = None
 
 
 RECORD_TYPES: dict[str, type[Record]] = {
