@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -126,23 +127,30 @@ class HorovodStrategy(DDPStrategy):
         if torch.distributed.is_initialized():
             return
         timeout = self._timeout or default_pg_timeout
-        address, store = "127.0.0.1", None
+        world_size = environment.world_size()
+        store = None
         if environment.global_rank() == 0:
-            if self.num_nodes > 1:
-                address = _routed_address()
+            address = "127.0.0.1" if self.num_nodes == 1 else socket.gethostbyname(socket.gethostname())
             store = torch.distributed.TCPStore(
-                address, 0, environment.world_size(), True, timeout=timeout, wait_for_workers=False
+                host_name=address,
+                port=0,
+                world_size=world_size,
+                is_master=True,
+                timeout=timeout,
+                wait_for_workers=False,
             )
-        main = (address, store.port if store else 0)
-        main = self._horovod.broadcast_object(main, root_rank=0, name="main")
+            environment.set_main(address, store.port)
+        main = self._horovod.broadcast_object((environment.main_address, environment.main_port), name="main")
         environment.set_main(*main)
         if store is None:
-            store = torch.distributed.TCPStore(*main, environment.world_size(), timeout=timeout)
+            store = torch.distributed.TCPStore(
+                host_name=main[0], port=main[1], world_size=world_size, timeout=timeout
+            )
         torch.distributed.init_process_group(
             self._process_group_backend,
             store=store,
             rank=environment.global_rank(),
-            world_size=environment.world_size(),
+            world_size=world_size,
             timeout=timeout,
         )
 
@@ -219,10 +227,3 @@ class HorovodStrategy(DDPStrategy):
             self._reducer.detach()
             self._reducer = None
         super().teardown()
-
-
-def _routed_address() -> str:
-    """Address of this host that other hosts reach it by."""
-    import socket
-
-    return socket.gethostbyname(socket.gethostname())
