@@ -214,8 +214,9 @@ class _Output:
 
 def configuration() -> dict[str, str]:
     """Give what codecarbon's configuration files and environment variables say, value by name."""
-    logging.getLogger("codecarbon").setLevel(logging.ERROR)
-    settings: dict[str, str] = require("codecarbon.core.config", extra="carbon").get_hierarchical_config()
+    config = require("codecarbon.core.config", extra="carbon")
+    logging.getLogger("codecarbon").setLevel(logging.ERROR)  # its import sets another level
+    settings: dict[str, str] = config.get_hierarchical_config()
     return settings
 
 
