@@ -1,0 +1,1 @@
+"""Stand-ins for devices that a machine without GPU lacks."""
