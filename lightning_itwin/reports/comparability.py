@@ -68,14 +68,15 @@ def check_comparable(runs: Sequence[RunValues], allow_mixed: Iterable[str] = ())
 
 
 def batch_rule(runs: Iterable[RunValues]) -> str:
-    """Say how the batch goes with the number of workers, for the page."""
+    """Say how the batch goes with the number of workers; empty where a batch has no size."""
     manifests = [run.manifest for run in runs if run.manifest is not None]
     sizes = {manifest.batch_size for manifest in manifests}
     if None in sizes or not sizes:
-        return "unknown"
+        return ""
     if len(sizes) == 1:
-        return f"{sizes.pop()} samples a worker"
-    return f"{max(_global_batch(manifest) or 0 for manifest in manifests)} samples on all workers together"
+        return f"batches of {sizes.pop()} on every worker"
+    total = max(_global_batch(manifest) or 0 for manifest in manifests)
+    return f"batches of {total} over all workers"
 
 
 def _dataset_sizes(manifests: Mapping[str, RunManifest]) -> dict[object, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import io
@@ -94,8 +95,8 @@ def environment(runs: Iterable[RunValues]) -> dict[str, list[Any]]:
             )
         }
         shown |= {f"version of {name}": text for name, text in versions.items()}
-        for gpu in run.gpus:
-            shown[f"GPU {gpu.node} #{gpu.index}"] = gpu.name
+        models = collections.Counter((gpu.name, gpu.node) for gpu in run.gpus)
+        shown |= {f"GPUs of {node}": f"{count} x {name}" for (name, node), count in models.items()}
         for name, value in shown.items():
             if value is not None and value not in facts.setdefault(name, []):
                 facts[name].append(value)

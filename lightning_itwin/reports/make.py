@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning_itwin.optional import require
 from lightning_itwin.reports import files
+from lightning_itwin.reports.figures import Figure, draw
 from lightning_itwin.reports.html import page
 from lightning_itwin.reports.recommendation import Recommendation, recommend
 from lightning_itwin.reports.scalability import ResultRow, Scalability, read_scalability
 from lightning_itwin.reports.table import table
+from lightning_itwin.reports.tensorboard import write_tensorboard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,15 @@ def make_report(
 def _write(
     study: Scalability, recommendations: tuple[Recommendation, ...], output: Path, title: str | None
 ) -> Report:
+    figures = draw(study)
+    summary = files.summary(study, recommendations)
+    texts = {
+        "results.csv": files.results_csv(study.rows),
+        "results.json": files.results_json(study.rows),
+        "summary.json": json.dumps(summary, indent=1, allow_nan=False) + "\n",
+    }
+    text = page(study, recommendations, figures, texts, summary["environment"], _sweep(study.folder), title)
+    pictures = _pictures(figures, output / "figures")
     output.mkdir(parents=True, exist_ok=True)
     made = Report(
         rows=study.rows,
@@ -82,13 +94,33 @@ def _write(
         results_json=output / "results.json",
         results_csv=output / "results.csv",
         summary_json=output / "summary.json",
-        figures=(),
+        figures=tuple(pictures),
         tensorboard=output / "tensorboard",
-        missing_gpu=study.missing_gpu,
+        missing_gpu=study.missing(gpu=True),
     )
-    made.results_json.write_text(files.results_json(study.rows), encoding="utf-8")
-    made.results_csv.write_text(files.results_csv(study.rows), encoding="utf-8")
-    summary = json.dumps(files.summary(study, recommendations), indent=1, allow_nan=False)
-    made.summary_json.write_text(summary + "\n", encoding="utf-8")
-    made.html.write_text(page(study, recommendations, title), encoding="utf-8")
+    for name, content in texts.items():
+        (output / name).write_text(content, encoding="utf-8")
+    for path, picture in pictures.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture)
+    made.html.write_text(text, encoding="utf-8")
+    write_tensorboard(made.tensorboard, study, recommendations, figures)
     return made
+
+
+def _pictures(figures: Iterable[Figure], folder: Path) -> dict[Path, bytes]:
+    found = {}
+    for figure in figures:
+        if figure.specification is not None:
+            found[folder / f"{figure.metric.name}.png"] = figure.png
+            found[folder / f"{figure.metric.name}.svg"] = figure.svg.encode()
+    return found
+
+
+def _sweep(folder: Path) -> dict[str, Any]:
+    """Read what a sweep says that it ran; what cannot be read is left out, as it decides nothing."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) else {}

@@ -38,7 +38,7 @@ class Recommendation:
         value: its metric, with its 95 % interval; None where nothing was measured.
         unit: of the value.
         verdict: ``"decided"``, ``"tie"``, ``"one repeat"``, ``"alone"`` or ``"n/a"``.
-        reason: why, in words.
+        why: how it compares with the others, in words; or why nothing can be recommended.
         rivals: every other cell, the closest one first.
     """
 
@@ -48,7 +48,7 @@ class Recommendation:
     value: Interval | None = None
     unit: str = ""
     verdict: str = "n/a"
-    reason: str
+    why: str
     rivals: tuple[Rival, ...] = ()
 
     @property
@@ -62,8 +62,9 @@ class Recommendation:
     def line(self) -> str:
         """The recommendation in one line."""
         if self.strategy is None:
-            return f"{self.goal.capitalize()}: n/a: {self.reason}"
-        return f"{self.goal.capitalize()}: {self.choice}, {self.reason}"
+            return f"{self.goal.capitalize()}: n/a: {self.why}"
+        value = f"{with_interval(self.value)} {self.unit}" if self.value else ""
+        return f"{self.goal.capitalize()}: {self.choice}, {value}, {self.why}"
 
 
 Costs = Mapping[Hashable, float]
@@ -132,7 +133,7 @@ def _choose(
         value=found,
         unit=unit,
         verdict=verdict,
-        reason=f"{with_interval(found)} {unit}, {because}",
+        why=because,
         rivals=rivals,
     )
 
@@ -190,7 +191,7 @@ def _least_energy(study: Scalability) -> Recommendation:
     if not any(cost(run) for run in study.counted):
         return Recommendation(
             goal="least energy",
-            reason="no energy was measured; CarbonTracker measures that of the node, GPUMonitor that of GPUs",
+            why="no energy was measured; CarbonTracker measures that of the node, GPUMonitor that of GPUs",
         )
     unit = ("Wh" if node else "Wh of the GPUs") + (" per 1000 samples" if sampled else " an epoch")
     found = _least("least energy", study.cells, cost, unit, "less")
@@ -199,7 +200,7 @@ def _least_energy(study: Scalability) -> Recommendation:
         return found
     share = f"{min(measured):.0f} %" if min(measured) >= 1 else "none"
     return dataclasses.replace(
-        found, reason=f"{found.reason}. Of the energy {share} comes from a sensor, the rest from a model"
+        found, why=f"{found.why}. Of the energy {share} comes from a sensor, the rest from a model"
     )
 
 
@@ -212,7 +213,7 @@ def _least(
 ) -> Recommendation:
     candidates = [(cell, cell.by_round(cost)) for cell in cells]
     if not any(costs for _, costs in candidates):
-        return Recommendation(goal=goal, reason="nothing was measured")
+        return Recommendation(goal=goal, why="nothing was measured")
     return _choose(goal, candidates, lambda _, costs: median_interval(list(costs.values())), unit, better)
 
 
@@ -221,7 +222,7 @@ def _best_efficiency(study: Scalability) -> Recommendation:
     alone = {cell.row.strategy: cell for cell in study.cells if cell.row.workers == 1}
     if not several:
         return Recommendation(
-            goal="best efficiency", reason="it takes runs of one strategy on 1 worker and on several"
+            goal="best efficiency", why="it takes runs of one strategy on 1 worker and on several"
         )
     candidates = [(cell, _inefficiency(cell, alone[cell.row.strategy])) for cell in several]
 

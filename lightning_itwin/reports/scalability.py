@@ -151,10 +151,9 @@ class Scalability:
             run.gpus or (run.manifest is not None and run.manifest.accelerator != "cpu") for run in self.runs
         )
 
-    @property
-    def missing_gpu(self) -> str:
-        """What to show for a GPU's metric that was not measured."""
-        return "n/a" if self.has_gpu else "n/a (no GPU)"
+    def missing(self, *, gpu: bool) -> str:
+        """Give what to show for a metric that was not measured, one of the GPU or another."""
+        return "n/a (no GPU)" if gpu and not self.has_gpu else "n/a"
 
 
 def read_scalability(folder: Path, allow_mixed: Iterable[str] = ()) -> Scalability:

@@ -1,0 +1,254 @@
+"""Figures: one Vega-Lite specification a metric, and its picture as PNG and SVG, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_itwin.optional import require
+from lightning_itwin.reports.metrics import METRICS, Metric
+from lightning_itwin.reports.scalability import Cell, Scalability
+from lightning_itwin.reports.table import number
+
+_WIDTH, _HEIGHT = 560, 300
+
+# Colours that people with colour-blindness tell apart: M. Okabe and K. Ito, Color Universal Design (2008);
+# lightened for a dark page.
+_LIGHT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b3488f", "#a67400", "#3a8fc4", "#555555")
+_DARK_COLOURS = ("#56b4e9", "#ff9a52", "#2fc79b", "#e99bc9", "#f0c13a", "#9ad0f5", "#bbbbbb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """The figure of one metric.
+
+    Args:
+        metric: what it shows.
+        specification: Vega-Lite, its width that of the container; None where nothing was measured.
+        description: what it shows, in words and numbers, for those who do not see it.
+        png: the picture.
+        svg: the picture.
+    """
+
+    metric: Metric
+    specification: Mapping[str, Any] | None
+    description: str
+    png: bytes = b""
+    svg: str = ""
+
+
+def theme(dark: bool = False) -> dict[str, Any]:
+    """Give Vega-Lite's configuration: colours and fonts of the page."""
+    ink, quiet, grid = ("#e8ecf1", "#a9b4c0", "#323b46") if dark else ("#17202a", "#55606c", "#e3e7ec")
+    return {
+        "background": "transparent" if dark else "#ffffff",
+        "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif",
+        "axis": {
+            "labelColor": quiet,
+            "titleColor": quiet,
+            "titleFontWeight": "normal",
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "gridColor": grid,
+            "domainColor": grid,
+            "tickColor": grid,
+            "titlePadding": 8,
+        },
+        "axisX": {"grid": False, "labelAngle": 0},
+        "axisY": {"domain": False, "ticks": False},
+        "legend": {
+            "labelColor": ink,
+            "labelFontSize": 12,
+            "symbolSize": 110,
+            "symbolStrokeWidth": 2,
+            "orient": "top",
+            "title": None,
+            "columnPadding": 18,
+        },
+        "title": {"color": ink, "fontSize": 15, "anchor": "start", "offset": 12},
+        "range": {"category": list(_DARK_COLOURS if dark else _LIGHT_COLOURS)},
+        "rule": {"color": quiet},
+        "text": {"color": quiet},
+        "line": {"color": quiet},
+        "point": {"color": ink},
+        "view": {"stroke": None},
+    }
+
+
+def draw(study: Scalability) -> tuple[Figure, ...]:
+    """Draw the figure of every metric.
+
+    Raises:
+        MissingExtraError: altair or vl-convert is not installed.
+    """
+    converter = require("vl_convert", extra="report")
+    altair = require("altair", extra="report")
+    version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    figures = []
+    for metric in METRICS:
+        chart = _chart(altair, metric, study)
+        if chart is None:
+            figures.append(
+                Figure(metric=metric, specification=None, description=study.missing(gpu=metric.gpu))
+            )
+            continue
+        still = chart.properties(width=_WIDTH, height=_HEIGHT, title=metric.title).to_dict()
+        still["config"] = theme()
+        wide = chart.properties(width="container", height=_HEIGHT).to_dict()
+        wide["autosize"] = {"type": "fit-x", "contains": "padding"}
+        wide.pop("config", None)
+        figures.append(
+            Figure(
+                metric=metric,
+                specification=wide,
+                description=_describe(metric, study),
+                png=converter.vegalite_to_png(still, vl_version=version, scale=2),
+                svg=converter.vegalite_to_svg(still, vl_version=version),
+            )
+        )
+    return tuple(figures)
+
+
+def scripts() -> str:
+    """Give the JavaScript that draws specifications in a page: Vega, Vega-Lite and Vega-Embed."""
+    altair = require("altair", extra="report")
+    version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    return str(require("vl_convert", extra="report").javascript_bundle(vl_version=version))
+
+
+def _chart(altair: Any, metric: Metric, study: Scalability) -> Any:
+    values = [_value(metric, cell) for cell in study.cells if metric.cell(cell) is not None]
+    if not values:
+        return None
+    strategies = sorted({value["strategy"] for value in values})
+    workers = sorted({cell.row.workers for cell in study.cells})
+    line = metric.line and len(workers) > 1
+    x = altair.X(
+        "workers:O",
+        title="workers",
+        scale=altair.Scale(domain=workers, paddingInner=0.88 if line else 0.25, paddingOuter=0.3),
+    )
+    offset = altair.XOffset("strategy:N", scale=altair.Scale(domain=strategies))
+    y_scale = _y_scale(altair, metric, values, line)
+    y = altair.Y("value:Q", title=metric.axis, scale=y_scale, axis=_y_axis(altair, metric, workers, line))
+    colour = altair.Color("strategy:N", scale=altair.Scale(domain=strategies), title=None)
+    tooltip = [
+        altair.Tooltip("strategy:N"),
+        altair.Tooltip("workers:O"),
+        altair.Tooltip("shown:N", title=metric.axis),
+        altair.Tooltip("bounds:N", title="95 % interval"),
+        altair.Tooltip("repeats:Q"),
+    ]
+    # beside each other where intervals would hide each other, but not where a line says what is ideal
+    shift = {} if metric.ideal is not None and line else {"xOffset": offset}
+    base = altair.Chart(altair.Data(values=values)).encode(x=x, color=colour, **shift)
+    layers = []
+    if metric.ideal is not None and len(workers) > 1:
+        ideal = [{"workers": count, "value": metric.ideal(count)} for count in workers]
+        dashed = altair.Chart(altair.Data(values=ideal)).encode(x=x, y=y)
+        layers.append(dashed.mark_line(strokeDash=[5, 4], strokeWidth=1.5))
+        layers.append(
+            altair.Chart(altair.Data(values=ideal[-1:]))
+            .mark_text(align="right", dx=-10, dy=-10, fontSize=12)
+            .encode(x=x, y=y, text=altair.value("ideal"))
+        )
+    if line:
+        layers.append(base.mark_line(strokeWidth=2.5).encode(y=y))
+    else:
+        layers.append(
+            base.mark_bar(cornerRadiusEnd=3, opacity=0.85, minBandSize=4).encode(y=y, tooltip=tooltip)
+        )
+    if any(value["low"] is not None for value in values):
+        layers.append(
+            base.transform_filter("datum.low != null")
+            .mark_rule(strokeWidth=2)
+            .encode(y=altair.Y("low:Q", title=metric.axis), y2="high:Q", tooltip=tooltip)
+        )
+    if line:
+        shape = altair.Shape("strategy:N", scale=altair.Scale(domain=strategies), title=None)
+        layers.append(
+            base.mark_point(filled=True, size=85, opacity=1).encode(y=y, shape=shape, tooltip=tooltip)
+        )
+    if dots := _dots(metric, study):
+        layers.append(
+            altair.Chart(altair.Data(values=dots))
+            .mark_point(filled=False, size=26, opacity=0.75, strokeWidth=1)
+            .encode(
+                x=x,
+                y=y,
+                tooltip=[
+                    altair.Tooltip("run:N"),
+                    altair.Tooltip("shown:N", title=metric.axis),
+                ],
+                **shift,
+                **({"color": colour} if line else {}),
+            )
+        )
+    return altair.layer(*layers)
+
+
+def _value(metric: Metric, cell: Cell) -> dict[str, Any]:
+    value = (metric.cell(cell) or 0.0) * metric.factor
+    interval = metric.interval(cell) if metric.interval else None
+    low = interval.low * metric.factor if interval and interval.low is not None else None
+    high = interval.high * metric.factor if interval and interval.high is not None else None
+    return {
+        "strategy": cell.row.strategy,
+        "workers": cell.row.workers,
+        "value": value,
+        "low": low,
+        "high": high,
+        "shown": number(value),
+        "bounds": "n/a" if low is None or high is None else f"{number(low)} to {number(high)}",
+        "repeats": cell.row.repeats,
+    }
+
+
+def _dots(metric: Metric, study: Scalability) -> list[dict[str, Any]]:
+    if metric.run is None:
+        return []
+    found = []
+    for run in study.counted:
+        value = metric.run(run)
+        if value is not None:
+            value *= metric.factor
+            found.append(
+                {
+                    "strategy": run.strategy,
+                    "workers": run.workers,
+                    "run": run.name.rpartition("/")[2],
+                    "value": value,
+                    "shown": number(value),
+                }
+            )
+    return found
+
+
+def _is_log(metric: Metric, workers: list[int]) -> bool:
+    return metric.name == "speedup" and max(workers) >= 4
+
+
+def _y_scale(altair: Any, metric: Metric, values: list[dict[str, Any]], line: bool) -> Any:
+    if line and _is_log(metric, [value["workers"] for value in values]):
+        return altair.Scale(type="log", base=2, nice=False)
+    return altair.Scale(zero=True)
+
+
+def _y_axis(altair: Any, metric: Metric, workers: list[int], line: bool) -> Any:
+    if line and _is_log(metric, workers):
+        return altair.Axis(values=workers, tickCount=len(workers))
+    return altair.Axis(tickCount=5)
+
+
+def _describe(metric: Metric, study: Scalability) -> str:
+    """Tell the figure in words.
+
+    The text stands beside the figure for those who cannot see it.
+    """
+    told = [
+        f"{cell.name}: {number((metric.cell(cell) or 0.0) * metric.factor)}"
+        for cell in study.cells
+        if metric.cell(cell) is not None
+    ]
+    return f"{metric.axis} by workers and strategy. {'; '.join(told)}."
