@@ -12,10 +12,12 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pynvml
-import pytest
+
+if TYPE_CHECKING:
+    import pytest
 
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, GPU_IS_LOST = 3, 4, 6, 15
