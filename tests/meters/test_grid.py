@@ -84,7 +84,7 @@ def test_a_region_without_country_in_the_configuration_is_not_used() -> None:
     "settings", [{"country_iso_code": "XX"}, {"force_carbon_intensity_g_co2e_kwh": "low"}]
 )
 def test_a_wrong_configuration_is_an_error(settings: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="XX|low"):
+    with pytest.raises(ValueError, match=r"XX|low"):
         find_grid(settings, zone="Etc/UTC")
 
 

@@ -50,9 +50,9 @@ def test_a_second_write_replaces_the_first(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     MANIFEST.write(path)
+    circle: list[object] = []
+    circle.append(circle)
     with pytest.raises(ValueError, match="Circular"):
-        circle: list[object] = []
-        circle.append(circle)
         write_json(path, circle)
     assert RunManifest.read(path) == MANIFEST
 
