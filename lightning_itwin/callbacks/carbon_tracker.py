@@ -156,7 +156,7 @@ class CarbonTracker(MeasuringCallback):
         rank = trainer.global_rank
         machines = [row[0] for row in gather(trainer, [host.machine_number()])]
         self._ledger = EnergyLedger(rank=rank, machines=machines)
-        gpus = share_gpus(trainer) if trainer.strategy.root_device.type == "cuda" else None
+        gpus = share_gpus(trainer) if _uses_gpus(trainer) else None
         if gpus is not None and gpus.warns:
             self._warn(f"the energy of GPUs is missing: {gpus.fault}")
         mine = gpus.mine if gpus is not None else ()
@@ -224,6 +224,10 @@ class CarbonTracker(MeasuringCallback):
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"CarbonTracker on {self.run.node}: {text}. The training goes on.", stacklevel=3)
+
+
+def _uses_gpus(trainer: Trainer) -> bool:
+    return trainer.strategy.root_device.type == "cuda"
 
 
 def _scalars(ledger: EnergyLedger) -> dict[str, float | None]:
