@@ -342,7 +342,8 @@ def report(figures: list[Figure]) -> str:
         f"{datetime.date.today()}, {host.cpu_name()}, {host.cpu_cores()} cores, no GPU; "
         + ", ".join(f"{name} {version}" for name, version in host.library_versions().items()),
         "",
-        "4 fake GPUs of 300 W, constant or on average; 60 s on a clock moved by hand; a Trainer in real time.",
+        "4 fake GPUs of 300 W, constant or on average; "
+        "60 s on a clock moved by hand; a Trainer in real time.",
         "itwinai 0.4.2: its own functions on the same truth; a blank was not run there.",
         "",
         "| case | truth Wh | ours Wh | ours % | itwinai Wh |",
