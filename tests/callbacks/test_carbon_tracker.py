@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import sys
 import time
 import warnings
@@ -77,7 +78,7 @@ def test_a_row_an_epoch_and_one_at_the_end(tmp_path: Path) -> None:
     told = rows(tmp_path)
     assert [row.epoch for row in told] == [0, 1, None]
     assert [row.samples for row in told] == [4, 8, 8]
-    for before, after in zip(told, told[1:], strict=False):
+    for before, after in itertools.pairwise(told):
         assert 0 < before.energy_kwh <= after.energy_kwh
         assert before.duration_s <= after.duration_s
     last = told[-1]
@@ -135,10 +136,11 @@ def test_without_a_country_energy_is_told_and_emissions_are_not(
 ) -> None:
     monkeypatch.setattr("lightning_itwin.meters.grid.system_time_zone", lambda: "Etc/UTC")
     tracker = CarbonTracker()
-    with pytest.warns(UserWarning, match=NO_GRID) as caught:
+    with pytest.warns(UserWarning, match=NO_GRID):
         fit(tmp_path / "a", tracker, logger=CSVLogger(tmp_path / "a"), log_every_n_steps=1)
-        fit(tmp_path / "b", tracker)
-    assert len([each for each in caught if NO_GRID in str(each.message)]) == 1
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=f".*{NO_GRID}")
+        fit(tmp_path / "b", tracker)  # said once
     last = rows(tmp_path / "a")[-1]
     assert last.energy_kwh > 0
     assert (last.emissions_kg, last.intensity_g_per_kwh, last.country_iso_code, last.grid_source) == (
@@ -244,7 +246,6 @@ def test_a_resumed_training_goes_on_counting(tmp_path: Path) -> None:
     )
     last = rows(tmp_path / "b")[0]
     assert (last.samples, last.resumed_energy_kwh) == (4, state["energy_kwh"])
-    assert last.energy_kwh < last.energy_kwh + state["energy_kwh"]
     [logged] = scalars(tmp_path / "b")
     assert logged["carbon/energy_kwh"] == pytest.approx(last.energy_kwh + state["energy_kwh"])
     assert logged["carbon/energy_wh_per_1000_samples"] == pytest.approx(
