@@ -142,12 +142,13 @@ def main() -> int:
     options = parser.parse_args()
     begun_s = time.monotonic()
     lines, good = tables(options.sweeps)
+    verdict = "Every goal is reached." if good else "NOT every goal is reached."
     head = [
         "# Intervals and rankings against known truth",
         "",
         f"`python benchmarks/statistics_truth.py --sweeps {options.sweeps}`, {datetime.date.today()}, "
         f"{cpu_name()}, Python {platform.python_version()}, numpy {np.__version__}, "
-        f"{time.monotonic() - begun_s:.0f} s. {'Every goal is reached.' if good else 'NOT every goal is reached.'}",
+        f"{time.monotonic() - begun_s:.0f} s. {verdict}",
         "",
     ]
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -98,18 +99,20 @@ def draw(study: Scalability) -> tuple[Figure, ...]:
         wide = chart.properties(width="container", height=_HEIGHT).to_dict()
         wide["autosize"] = {"type": "fit-x", "contains": "padding"}
         wide.pop("config", None)
+        svg = converter.vegalite_to_svg(still, vl_version=version)
         figures.append(
             Figure(
                 metric=metric,
                 specification=wide,
                 description=_describe(metric, study),
-                png=converter.vegalite_to_png(still, vl_version=version, scale=2),
-                svg=converter.vegalite_to_svg(still, vl_version=version),
+                png=converter.svg_to_png(svg, scale=2),
+                svg=svg,
             )
         )
     return tuple(figures)
 
 
+@functools.cache
 def scripts() -> str:
     """Give the JavaScript that draws specifications in a page: Vega, Vega-Lite and Vega-Embed."""
     altair = require("altair", extra="report")

@@ -12,10 +12,13 @@ from lightning_itwin.optional import require
 from lightning_itwin.reports import files
 from lightning_itwin.reports.figures import Figure, draw
 from lightning_itwin.reports.html import page
+from lightning_itwin.reports.metrics import METRICS
 from lightning_itwin.reports.recommendation import Recommendation, recommend
 from lightning_itwin.reports.scalability import ResultRow, Scalability, read_scalability
 from lightning_itwin.reports.table import table
 from lightning_itwin.reports.tensorboard import write_tensorboard
+
+_KINDS = ("png", "svg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +103,11 @@ def _write(
     )
     for name, content in texts.items():
         (output / name).write_text(content, encoding="utf-8")
+    (output / "figures").mkdir(exist_ok=True)
+    for metric in METRICS:
+        for kind in _KINDS:
+            (output / "figures" / f"{metric.name}.{kind}").unlink(missing_ok=True)
     for path, picture in pictures.items():
-        path.parent.mkdir(exist_ok=True)
         path.write_bytes(picture)
     made.html.write_text(text, encoding="utf-8")
     write_tensorboard(made.tensorboard, study, recommendations, figures)
@@ -112,8 +118,8 @@ def _pictures(figures: Iterable[Figure], folder: Path) -> dict[Path, bytes]:
     found = {}
     for figure in figures:
         if figure.specification is not None:
-            found[folder / f"{figure.metric.name}.png"] = figure.png
-            found[folder / f"{figure.metric.name}.svg"] = figure.svg.encode()
+            for kind, picture in zip(_KINDS, (figure.png, figure.svg.encode())):
+                found[folder / f"{figure.metric.name}.{kind}"] = picture
     return found
 
 

@@ -28,7 +28,8 @@ def test_a_small_difference_is_decided_although_the_rounds_differ_by_half(tmp_pa
     sweep(tmp_path, {("ddp", 1): 20.0, ("ddp", 2): 10.3, ("horovod", 1): 20.0, ("horovod", 2): 10.0})
     time, _, efficiency = recommended(tmp_path)
     assert (time.strategy, time.workers, time.verdict) == ("horovod", 2, "decided")
-    assert time.value is not None and time.value.low is not None
+    assert time.value is not None
+    assert time.value.low is not None
     assert "faster than ddp on 2 workers" in time.why
     assert time.rivals[0].comparison.ratio == pytest.approx(1.03, abs=0.01)
     assert time.line.startswith("Shortest time: horovod on 2 workers, ")

@@ -41,7 +41,8 @@ def test_a_cell_is_the_median_of_its_repeats(tmp_path: Path) -> None:
         write_run(tmp_path, "ddp", 1, repeat, time_s)
     row = cells_of(tmp_path)["ddp", 1].row
     assert (row.repeats, row.epoch_time_s, row.status) == (3, 11.0, "ok")
-    assert row.epoch_time_low_s is not None and row.epoch_time_high_s is not None
+    assert row.epoch_time_low_s is not None
+    assert row.epoch_time_high_s is not None
     assert row.epoch_time_low_s < 11 < row.epoch_time_high_s
     assert row.samples_per_s == pytest.approx(6400 / 11)
 

@@ -46,7 +46,9 @@ def test_the_median_lies_in_its_interval_and_scales_with_the_unit(count: int) ->
     values = list(12 * np.exp(0.1 * np.random.default_rng(3).normal(size=count)))
     seconds = statistics.median_interval(values)
     milliseconds = statistics.median_interval([1000 * value for value in values])
-    assert seconds.low is not None and seconds.high is not None and milliseconds.low is not None
+    assert seconds.low is not None
+    assert seconds.high is not None
+    assert milliseconds.low is not None
     assert seconds.value == pytest.approx(np.median(values))
     assert 0 < seconds.low < seconds.value < seconds.high
     assert milliseconds.low == pytest.approx(1000 * seconds.low)
@@ -79,7 +81,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(noise, repeats: int) 
     held = 0
     for _ in range(300):
         found = statistics.median_interval(list(12 * noise(rng, repeats)))
-        assert found.low is not None and found.high is not None
+        assert found.low is not None
+        assert found.high is not None
         held += found.low <= 12 <= found.high
     assert 0.90 <= held / 300 <= 0.985
 
