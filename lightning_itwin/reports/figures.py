@@ -66,6 +66,7 @@ def theme(dark: bool = False) -> dict[str, Any]:
             "orient": "top",
             "title": None,
             "columnPadding": 18,
+            "columns": 3,
         },
         "title": {"color": ink, "fontSize": 15, "anchor": "start", "offset": 12},
         "range": {"category": list(_DARK_COLOURS if dark else _LIGHT_COLOURS)},

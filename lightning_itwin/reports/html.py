@@ -188,7 +188,8 @@ def _figures(figures: Iterable[Figure]) -> str:
         )
     return (
         '<section aria-labelledby="figures"><h2 id="figures">Figures</h2>'
-        '<p class="quiet">Bars from end to end of a line are 95 % intervals; small rings are single runs.</p>'
+        '<p class="quiet">Vertical lines are 95 % intervals, small rings are single runs. '
+        "Point at a mark for its numbers.</p>"
         f'<div class="figures">{"".join(shown)}</div></section>'
     )
 
