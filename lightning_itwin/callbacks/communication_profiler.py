@@ -114,8 +114,8 @@ class CommunicationProfiler(MeasuringCallback):
             if self._window.first_step is None:
                 self._window.first_step = trainer.fit_loop.epoch_loop.total_batch_idx
                 self._window.epoch = trainer.current_epoch
-            if not self._meter.measuring:
-                self._begin(trainer, self._meter.begin)
+            if not self._window.open:
+                self._open(trainer, self._window)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -134,10 +134,9 @@ class CommunicationProfiler(MeasuringCallback):
             self._meter.end_operators()
         self._meter.batch_end()
         window.steps_seen += 1
-        if window.steps_seen > window.plan.warmup_steps:
-            window.steps_open += 1
+        window.steps_open += window.open
         if window.steps_seen == window.plan.warmup_steps and not trainer.is_last_batch:
-            self._begin(trainer, self._meter.begin)  # the wait for the first batch is part of the window
+            self._open(trainer, window)  # already here: the wait for the first batch is part of the window
         elif window.steps_seen == window.plan.warmup_steps + window.plan.steps:
             self._finish(trainer, window)
 
@@ -169,6 +168,13 @@ class CommunicationProfiler(MeasuringCallback):
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self._started_s
 
+    def _open(self, trainer: Trainer, window: _Window) -> None:
+        window.open = True
+        self._begin(trainer, self._meter.begin)
+        # Else the first step would wait for the rank whose profiler took longest to start.
+        trainer.strategy.barrier("communication profiler")
+        self._meter.restart_clock()
+
     def _begin(self, trainer: Trainer, begin: Callable[[Sequence[Any]], None]) -> None:
         if self._meter.lost:
             return
@@ -181,11 +187,15 @@ class CommunicationProfiler(MeasuringCallback):
             self._give_up(str(error))
 
     def _pause(self) -> None:
-        if self._window is not None and self._meter.measuring:
-            self._meter.end(self._window.steps_open)
-            self._window.steps_open = 0
+        window = self._window
+        if window is None or not window.open:
+            return
+        if self._meter.measuring:
+            self._meter.end(window.steps_open)
             if self._meter.lost:
                 self._give_up("another profiler has taken its events")
+        window.open = False
+        window.steps_open = 0
 
     def _give_up(self, reason: str) -> None:
         # This rank counts on: the others may be measuring, and want its answer at the end of the window.
@@ -252,6 +262,7 @@ class _Window:
     steps_left: int | None = None
     steps_seen: int = 0
     steps_open: int = 0
+    open: bool = False
     first_step: int | None = None
     epoch: int = 0
 

@@ -105,6 +105,13 @@ class CommunicationMeter:
             )
         self.cost_s += time.perf_counter() - clock
 
+    def restart_clock(self) -> None:
+        """Let the stretch under way begin now: what came before, such as a barrier, is no part of it."""
+        if self._session is not None:
+            self._session.restart_clock()
+            self._waits = []
+            self._waiting_since = time.time_ns() if self._waiting_since is not None else None
+
     def begin(self, optimizers: Iterable[Any] = ()) -> None:
         """Begin a stretch.
 

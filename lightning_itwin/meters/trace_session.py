@@ -70,9 +70,14 @@ class TraceSession:
             raise RuntimeError("PyTorch's profiler is running already; a second one would empty it")
         os.environ.setdefault("KINETO_LOG_LEVEL", _QUIET)
         self._profile.__enter__()
-        self._synchronize()
         with record_function(_MARK):
-            self._start_ns = time.time_ns()
+            pass
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Let the stretch begin now instead; on a GPU the work so far is finished first."""
+        self._synchronize()
+        self._start_ns = time.time_ns()
 
     def stop(self) -> Trace | None:
         """End and tell what was seen; None where another profiler has taken the events in between."""
