@@ -1,4 +1,4 @@
-"""Builds Horovod for the torch that is there: ``python -m lightning_itwin.strategies.horovod_build --install``.
+"""Builds Horovod for the torch that is there (run as ``python -m``, ``--install`` installs the wheel).
 
 Horovod 0.28.1, the newest release, asks for C++14, and torch's headers need C++17 and newer since torch 2.1;
 its Gloo asks for a CMake older than pip's. This command fetches the source by pip, mends both, builds (with
