@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
-from unittest import mock
 
 import torch
 from lightning.fabric.utilities.seed import reset_seed
@@ -19,7 +18,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_itwin.optional import require
+from lightning_itwin.strategies.deepspeed_repairs import (
+    match_batch_norm,
+    no_compiled_operations,
+    plain_shards,
+    scalar_parameters,
+    use_accelerator,
+)
 from lightning_itwin.strategies.deepspeed_state import DeepSpeedState, ParameterGroup
+from lightning_itwin.strategies.module_buffers import broadcast_buffers
 
 
 class DeepSpeedStrategy(LightningDeepSpeedStrategy):
@@ -103,7 +110,7 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
         self.setup_distributed()
 
     def setup_distributed(self) -> None:
-        _use_accelerator(self.root_device.type)
+        use_accelerator(self.root_device.type)
         # DeepSpeed calls torch by names that torch has begun to replace, once for every collective.
         warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
         if self.root_device.type != "cpu":
@@ -111,7 +118,7 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
             return
         reset_seed()
         self.set_world_ranks()
-        with _no_compiled_operations():
+        with no_compiled_operations():
             self._init_deepspeed_distributed()
 
     @property
@@ -120,7 +127,12 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
         return False
 
     def setup(self, trainer: Trainer) -> None:
-        super().setup(trainer)
+        with scalar_parameters():
+            super().setup(trainer)
+        module = self.deepspeed_engine.module
+        broadcast_buffers(module)
+        if self.root_device.type == "cpu":
+            match_batch_norm(module)
         if self.checkpoint == "full":
             assert self.lightning_module is not None
             self._state = DeepSpeedState(self.deepspeed_engine, self.lightning_module, self._groups)
@@ -151,6 +163,9 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
             engine.step()  # counts the batch; the parameters stay
         finally:
             engine.set_gradient_accumulation_boundary(True)
+
+    def on_validation_start(self) -> None:
+        broadcast_buffers(self.deepspeed_engine.module)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         if self._state is None:
@@ -187,7 +202,8 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
         """
         self._loaded_shards = Path(checkpoint_path).is_dir()
         if self._loaded_shards:
-            return super().load_checkpoint(checkpoint_path, weights_only)
+            with scalar_parameters(), plain_shards(self.deepspeed_engine, weights_only):
+                return super().load_checkpoint(checkpoint_path, weights_only)
         return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)
 
     @property
@@ -201,46 +217,36 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
         assert self.lightning_module is not None
         state = checkpoint["state_dict"]
         if self.zero_stage_3:
-            _require_same_names(self.lightning_module.state_dict(), state, strict)
-            self._restore_zero_state(checkpoint, strict=strict)
+            self._load_partitioned(state, strict)
         else:
             self.lightning_module.load_state_dict(state, strict=strict)
-        shards = self._state or DeepSpeedState(self.deepspeed_engine, self.lightning_module, self._groups)
-        shards.load_module_state(state)
+        self._plain_state().load_module_state(state)
+
+    def _load_partitioned(self, state: Mapping[str, Any], strict: bool) -> None:
+        from deepspeed import zero
+
+        module = self.lightning_module
+        assert module is not None
+        known = module.state_dict().keys()
+        missing, unexpected = sorted(known - state.keys()), sorted(state.keys() - known)
+        problems: list[str] = []
+        if strict and (missing or unexpected):
+            problems.append(f"it lacks {missing} and has {unexpected} besides")
+        with scalar_parameters():
+            for prefix, child in module.named_modules():
+                # Every rank loads: DeepSpeed gives parameters to the others, but not buffers.
+                with zero.GatheredParameters(list(child.parameters(recurse=False)), modifier_rank=0):
+                    path = f"{prefix}." if prefix else ""
+                    child._load_from_state_dict(dict(state), path, {}, False, [], [], problems)
+        if problems:
+            raise RuntimeError(
+                f"The checkpoint does not fit {type(module).__name__}: {'; '.join(problems)}. Load it with "
+                "the module that was saved, or set strict_loading=False in yours."
+            )
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        self._plain_state().load_optimizer_state(checkpoint["optimizer_states"][0])
+
+    def _plain_state(self) -> DeepSpeedState:
         assert self.lightning_module is not None
-        shards = self._state or DeepSpeedState(self.deepspeed_engine, self.lightning_module, self._groups)
-        shards.load_optimizer_state(checkpoint["optimizer_states"][0])
-
-
-def _require_same_names(known: Mapping[str, Any], given: Mapping[str, Any], strict: bool) -> None:
-    missing, unexpected = known.keys() - given.keys(), given.keys() - known.keys()
-    if strict and (missing or unexpected):
-        raise RuntimeError(
-            f"The checkpoint is of another module: it lacks {sorted(missing)} and has {sorted(unexpected)} "
-            "besides. Load it with the module that was saved, or set strict_loading=False in yours."
-        )
-
-
-def _use_accelerator(device_type: str) -> None:
-    """Make DeepSpeed use what the Trainer uses, also where a GPU is there and the Trainer is on CPU."""
-    from deepspeed.accelerator import get_accelerator, set_accelerator
-
-    if get_accelerator().device_name() == device_type:
-        return
-    if device_type == "cpu":
-        from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator
-
-        set_accelerator(CPU_Accelerator())
-    elif device_type == "cuda":
-        from deepspeed.accelerator.cuda_accelerator import CUDA_Accelerator
-
-        set_accelerator(CUDA_Accelerator())
-
-
-@contextmanager
-def _no_compiled_operations() -> Iterator[None]:
-    """Keep DeepSpeed from compiling its all-reduce over shared memory, which only its inference uses."""
-    with mock.patch("deepspeed.comm.torch.build_shm_op", return_value=None):
-        yield
+        return self._state or DeepSpeedState(self.deepspeed_engine, self.lightning_module, self._groups)

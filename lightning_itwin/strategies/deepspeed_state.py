@@ -166,12 +166,13 @@ class DeepSpeedState:
         for (options, _), old in zip(self._groups, saved):
             options.update({key: value for key, value in old.items() if key != "params"})
         for group, flats in self._flats().items():
-            olds = [entry for parameter, entry in entries.items() if self._group_of[parameter] == group]
-            whole = [_by_element(p, entries[p]) for p in entries if self._group_of[p] == group]
+            own = [parameter for parameter in entries if self._group_of[parameter] == group]
+            elements = {key for parameter in own for key in _by_element(parameter, entries[parameter])}
+            others = {key for parameter in own for key in entries[parameter]} - elements
             for flat in flats:
                 self._optimizer.state[flat] = {
-                    **{key: _once(key, olds) for old in olds for key in old},
-                    **{key: torch.zeros_like(flat, requires_grad=False) for keys in whole for key in keys},
+                    **{key: _once(key, [entries[parameter] for parameter in own]) for key in others},
+                    **{key: torch.zeros_like(flat, requires_grad=False) for key in elements},
                 }
         self._link()
         for parameter, entry in entries.items():
@@ -188,9 +189,9 @@ class DeepSpeedState:
         if self._is_sharded(parameter):
             return self._gathered(parameter, None)
         if hasattr(parameter, "ds_id"):
-            from deepspeed.zero import GatheredParameters
+            import deepspeed
 
-            with GatheredParameters([parameter]):
+            with deepspeed.zero.GatheredParameters([parameter]):
                 return parameter.detach().clone()
         return self._copies[parameter].detach() if parameter in self._copies else None
 

@@ -28,6 +28,7 @@ from lightning_itwin.strategies.horovod_environment import (
     variables_set,
 )
 from lightning_itwin.strategies.horovod_reducer import HorovodReducer, broadcast_module
+from lightning_itwin.strategies.module_buffers import broadcast_buffers
 
 _BUILD_COMMAND = "python -m lightning_itwin.strategies.horovod_build --install"
 
@@ -200,10 +201,8 @@ class HorovodStrategy(DDPStrategy):
             optimizer.load_state_dict(state)
 
     def on_validation_start(self) -> None:
-        module = self.lightning_module
-        if self._reducer is not None and module is not None:
-            for buffer in module.buffers():
-                torch.distributed.broadcast(buffer, 0)
+        if self._reducer is not None and self.lightning_module is not None:
+            broadcast_buffers(self.lightning_module)
 
     def backward(
         self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any
