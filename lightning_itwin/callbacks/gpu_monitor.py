@@ -108,6 +108,7 @@ class GPUMonitor(MeasuringCallback):
         if self._meter is not None:
             self._meter.stop()
             self._warn_of_faults()
+            self._meter = None
 
     def _log(self, trainer: Trainer) -> None:
         if self._meter is None or trainer.global_rank != 0:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -317,6 +318,12 @@ def test_a_second_training_starts_anew(install_nvml: Install, tmp_path: Path) ->
     for name in ("one", "two"):
         train(tmp_path / name, monitor, Tick(library))
         assert gpu_energy_wh(run_of(tmp_path / name).of(GPURecord)) == pytest.approx(8 * 300 / 3600)
+
+
+def test_it_travels_to_another_process(install_nvml: Install, tmp_path: Path) -> None:
+    install_nvml(FakeGPU())
+    train(tmp_path, pickle.loads(pickle.dumps(GPUMonitor(interval_s=0.5))))
+    assert run_of(tmp_path).of(GPURecord)
 
 
 def test_fast_dev_run_validate_and_test_leave_no_rows(install_nvml: Install, tmp_path: Path) -> None:
