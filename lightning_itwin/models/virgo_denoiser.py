@@ -65,11 +65,18 @@ class BandSplit(nn.Module):
 
     def forward(self, series: Tensor) -> tuple[Tensor, Tensor]:
         """Split (B, W, T) into the slow part, (B, W, S), and the fast one, (B, W, T)."""
+        samples = series.shape[-1]
         pad = 3 * self._step // 2
-        rows = functional.pad(series.flatten(0, 1)[:, None], (pad, pad), mode="replicate")
+        rows = functional.pad(
+            series.flatten(0, 1)[:, None], (pad, pad + -samples % self._step), mode="replicate"
+        )
         slow = functional.conv1d(rows, self.low_pass.to(rows.dtype), stride=self._step)
         slow = slow.view(*series.shape[:2], -1)
-        return slow, series - functional.interpolate(slow, size=series.shape[-1], mode="linear")
+        return slow, series - self.at_full_rate(slow, samples)
+
+    def at_full_rate(self, slow: Tensor, samples: int) -> Tensor:
+        """Interpolate (B, C, S) linearly to (B, C, samples)."""
+        return functional.interpolate(slow, scale_factor=self._step, mode="linear")[..., :samples]
 
 
 class VirgoDenoiser(LightningModule):
@@ -168,9 +175,7 @@ class VirgoDenoiser(LightningModule):
                 f"of shape {tuple(witnesses.shape)}."
             )
         slow, fast = self.split(witnesses)
-        gates = functional.interpolate(
-            self.gates(slow) + self.linear_gates(slow), size=fast.shape[-1], mode="linear"
-        )
+        gates = self.split.at_full_rate(self.gates(slow) + self.linear_gates(slow), fast.shape[-1])
         return (gates * self.carriers(fast)).sum(dim=1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -91,6 +91,12 @@ def test_a_constant_is_slow_up_to_the_ends():
     torch.testing.assert_close(rest, torch.zeros_like(rest), rtol=0, atol=1e-5)
 
 
+def test_a_window_of_any_length_is_split_at_the_same_times():
+    series = torch.randn(1, 1, 2048)
+    whole, cut = BandSplit(512.0)(series)[1], BandSplit(512.0)(series[..., :1983])[1]
+    torch.testing.assert_close(cut[..., :1900], whole[..., :1900])
+
+
 def test_an_untrained_network_subtracts_nothing():
     assert torch.equal(VirgoDenoiser(**SMALL)(torch.randn(2, 3, 512)), torch.zeros(2, 512))
 
