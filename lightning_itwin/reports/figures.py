@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_itwin.optional import require
+from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.metrics import METRICS, Metric
-from lightning_itwin.reports.scalability import Cell, Scalability
+from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import number
 
 _WIDTH, _HEIGHT = 560, 300
+_BOUNDS_SHOWN = 1.5  # times the largest value: what lies beyond is cut off
 
 # Colours that people with colour-blindness tell apart: M. Okabe and K. Ito, Color Universal Design (2008);
 # lightened for a dark page.
@@ -166,7 +168,7 @@ def _chart(altair: Any, metric: Metric, study: Scalability) -> Any:
     if any(value["low"] is not None for value in values):
         layers.append(
             base.transform_filter("datum.low != null")
-            .mark_rule(strokeWidth=2)
+            .mark_rule(strokeWidth=2, clip=True)
             .encode(y=altair.Y("low:Q", title=metric.axis), y2="high:Q", tooltip=tooltip)
         )
     if line:
@@ -236,6 +238,10 @@ def _is_log(metric: Metric, workers: list[int]) -> bool:
 def _y_scale(altair: Any, metric: Metric, values: list[dict[str, Any]], line: bool) -> Any:
     if line and _is_log(metric, [value["workers"] for value in values]):
         return altair.Scale(type="log", base=2, nice=False)
+    # the bounds of few, scattered repeats may lie so far out that nothing else would be seen
+    largest = max(value["value"] for value in values)
+    if any((value["high"] or 0.0) > _BOUNDS_SHOWN * largest for value in values):
+        return altair.Scale(domain=[0, _BOUNDS_SHOWN * largest])
     return altair.Scale(zero=True)
 
 

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lightning_itwin import __version__
+from lightning_itwin.reports.cells import COLUMNS, Cell, ResultRow
 from lightning_itwin.reports.comparability import batch_rule
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.run_values import RunValues
-from lightning_itwin.reports.scalability import COLUMNS, Cell, ResultRow, Scalability
+from lightning_itwin.reports.scalability import Scalability
 
 
 def results_json(rows: Sequence[ResultRow]) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from lightning_itwin import __version__
 from lightning_itwin.reports.comparability import batch_rule
 from lightning_itwin.reports.figures import Figure, scripts, theme
+from lightning_itwin.reports.html_facts import how_it_was_measured, what_the_words_mean
 from lightning_itwin.reports.html_tables import more_table, results_table, runs_table
-from lightning_itwin.reports.metrics import TERMS
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import with_interval
@@ -27,26 +27,10 @@ _POLICY = (
 _VERDICTS = {
     "decided": ("decided", "good"),
     "tie": ("tie", "warn"),
+    "undecided": ("not decided", "warn"),
     "one repeat": ("not decided", "warn"),
     "alone": ("only one", ""),
     "n/a": ("n/a", ""),
-}
-_FACTS = {
-    "workload": "Workload",
-    "device_name": "Device",
-    "cpu_name": "Processor",
-    "cpu_cores": "Logical cores",
-    "memory_gib": "Memory (GiB)",
-    "nodes": "Nodes",
-    "accelerator": "Accelerator",
-    "threads_per_worker": "Threads a worker",
-    "precision": "Precision",
-    "batch_size": "Samples a batch and worker",
-    "accumulate_grad_batches": "Batches an optimizer step",
-    "dataset_samples": "Samples of the data set",
-    "parameters": "Trainable parameters",
-    "seed": "Seed",
-    "git_commit": "Commit",
 }
 
 
@@ -88,9 +72,9 @@ def page(
             _choices(recommendations),
             _results(study, downloads),
             _figures(figures),
-            _measured(study, environment, sweep),
+            how_it_was_measured(study, environment, sweep),
             _runs(study),
-            _terms(),
+            what_the_words_mean(),
             "</main>",
             f"<footer>Made by lightning_itwin {__version__} on {time.strftime('%Y-%m-%d %H:%M %Z')} from the "
             "records of the runs alone. Nothing on this page is loaded from elsewhere.</footer>",
@@ -194,28 +178,6 @@ def _figures(figures: Iterable[Figure]) -> str:
     )
 
 
-def _measured(study: Scalability, environment: Mapping[str, Sequence[Any]], sweep: Mapping[str, Any]) -> str:
-    facts = {label: environment[name] for name, label in _FACTS.items() if name in environment}
-    facts |= {name: values for name, values in environment.items() if name.startswith("GPUs of ")}
-    facts |= {
-        name.removeprefix("version of "): values
-        for name, values in environment.items()
-        if name.startswith("version of ")
-    }
-    told = {label: ", ".join(_shown(value) for value in values) for label, values in facts.items()}
-    for name in ("config", "config_sha256", "overrides", "epochs", "batch_size_key", "country_iso_code"):
-        if sweep.get(name) not in (None, [], ""):
-            value = sweep[name]
-            told[f"sweep: {name}"] = " ".join(value) if isinstance(value, list) else str(value)
-    rows = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in told.items()
-    )
-    return (
-        '<section aria-labelledby="measured"><h2 id="measured">How it was measured</h2>'
-        f'<dl class="card pairs">{rows}</dl></section>'
-    )
-
-
 def _runs(study: Scalability) -> str:
     failures = "".join(
         f'<div class="card failure"><strong>{escape(run.name)}</strong> failed: {escape(run.reason)}'
@@ -232,23 +194,6 @@ def _runs(study: Scalability) -> str:
     return (
         f'<section aria-labelledby="runs"><h2 id="runs">Every run</h2>{failures}'
         f"{_card('runs', runs_table(study))}</section>"
-    )
-
-
-def _terms() -> str:
-    entries = []
-    for term in TERMS:
-        source = escape(term.source)
-        if term.url:
-            source = f'<a href="{escape(term.url)}" rel="noreferrer">{source}</a>'
-        entries.append(
-            f"<div><dt>{escape(term.title)}</dt><dd>{escape(term.definition)}"
-            + (f"<small>Source: {source}</small>" if source else "")
-            + "</dd></div>"
-        )
-    return (
-        '<section aria-labelledby="terms"><h2 id="terms">What the words mean</h2>'
-        f'<dl class="card terms">{"".join(entries)}</dl></section>'
     )
 
 
@@ -284,12 +229,6 @@ def _data_uri(name: str, text: str) -> str:
 
 def _resource(name: str) -> str:
     return resources.files("lightning_itwin.reports").joinpath(name).read_text(encoding="utf-8")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _first(text: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.run_values import RunValues
-from lightning_itwin.reports.scalability import Cell, Scalability
+from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import NOT_MEASURED, number
 
 _STATUS = {"ok": "good", "partial": "warn", "failed": "bad"}

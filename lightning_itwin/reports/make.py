@@ -10,11 +10,12 @@ from typing import Any
 
 from lightning_itwin.optional import require
 from lightning_itwin.reports import files
+from lightning_itwin.reports.cells import ResultRow
 from lightning_itwin.reports.figures import Figure, draw
 from lightning_itwin.reports.html import page
 from lightning_itwin.reports.metrics import METRICS
 from lightning_itwin.reports.recommendation import Recommendation, recommend
-from lightning_itwin.reports.scalability import ResultRow, Scalability, read_scalability
+from lightning_itwin.reports.scalability import Scalability, read_scalability
 from lightning_itwin.reports.table import table
 from lightning_itwin.reports.tensorboard import write_tensorboard
 

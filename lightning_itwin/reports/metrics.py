@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.run_values import RunValues
-from lightning_itwin.reports.scalability import Cell
 from lightning_itwin.reports.statistics import Interval, median_interval
 
 CellValue = Callable[[Cell], float | None]

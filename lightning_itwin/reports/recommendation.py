@@ -8,8 +8,9 @@ import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.run_values import RunValues
-from lightning_itwin.reports.scalability import Cell, Scalability
+from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.statistics import Comparison, Interval, compare, median_interval
 from lightning_itwin.reports.table import number, with_interval
 
@@ -37,7 +38,7 @@ class Recommendation:
         strategy, workers: what to choose; None where nothing was measured that would tell.
         value: its metric, with its 95 % interval; None where nothing was measured.
         unit: of the value.
-        verdict: ``"decided"``, ``"tie"``, ``"one repeat"``, ``"alone"`` or ``"n/a"``.
+        verdict: ``"decided"``, ``"tie"``, ``"undecided"``, ``"one repeat"``, ``"alone"`` or ``"n/a"``.
         why: how it compares with the others, in words; or why nothing can be recommended.
         rivals: every other cell, the closest one first.
     """
@@ -150,9 +151,14 @@ def _verdict(best: Cell, rivals: Sequence[Rival], better: str) -> tuple[str, str
             "(--repeats 3 or more)"
         )
     bounds = f"95 %: {_gain(low, better):+.1f} to {_gain(high, better):+.1f} %"
-    if nearest.comparison.decided:
+    ties = [rival for rival in rivals if not rival.comparison.decided]
+    if not ties:
         return "decided", f"{apart} % {better} than {_name(nearest)} ({bounds}), decided"
-    ties = [rival for rival in rivals if rival.comparison.low is not None and not rival.comparison.decided]
+    if nearest.comparison.decided:
+        return "undecided", (
+            f"{apart} % {better} than {_name(nearest)} ({bounds}), but repeats are too few or too scattered "
+            f"to tell it from {_listed([_name(rival) for rival in ties])}"
+        )
     text = f"within noise of {_name(nearest)} ({apart} % apart, {bounds}): tie"
     if len(ties) > 1:
         text += f", also with {_listed([_name(rival) for rival in ties[1:]])}"
@@ -252,7 +258,7 @@ def _name(rival: Rival) -> str:
     return f"{rival.strategy} on {rival.workers} worker{'' if rival.workers == 1 else 's'}"
 
 
-def _listed(names: Sequence[str], shown: int = 3) -> str:
+def _listed(names: Sequence[str], shown: int = 2) -> str:
     if len(names) > shown + 1:
         names = [*names[:shown], f"{len(names) - shown} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

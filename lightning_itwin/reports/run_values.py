@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 import warnings
@@ -139,10 +140,9 @@ def _sound(run: Run) -> Iterable[Record]:
     """Yield the records of whose numbers none is missing; the others are passed over with a warning."""
     for record in run.records:
         broken = [
-            field.name
-            for field in dataclasses.fields(record)
-            if str(field.type).startswith(("float", "int"))
-            and not _is_number(getattr(record, field.name), optional="None" in str(field.type))
+            name
+            for name, optional in _numbers_of(type(record))
+            if not _is_number(getattr(record, name), optional=optional)
         ]
         if broken:
             warnings.warn(
@@ -152,6 +152,16 @@ def _sound(run: Run) -> Iterable[Record]:
             )
             continue
         yield record
+
+
+@functools.cache
+def _numbers_of(kind: type[Record]) -> tuple[tuple[str, bool], ...]:
+    """Give the fields of a kind of record that hold numbers, and whether they may be None."""
+    return tuple(
+        (field.name, "None" in str(field.type))
+        for field in dataclasses.fields(kind)
+        if str(field.type).startswith(("float", "int"))
+    )
 
 
 def _is_number(value: object, *, optional: bool) -> bool:

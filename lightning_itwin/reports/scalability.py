@@ -5,110 +5,20 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_itwin.records import Run, run_folders
 from lightning_itwin.records.run_folder import MANIFEST, OUTCOME
 from lightning_itwin.reports import scaling
+from lightning_itwin.reports.cells import Cell, ResultRow
 from lightning_itwin.reports.comparability import check_comparable
 from lightning_itwin.reports.error import ReportError
 from lightning_itwin.reports.run_values import RunValues, read_run_values
 from lightning_itwin.reports.statistics import Interval, compare, median_interval
 
-_SAME_WORK = 0.02  # relative difference of samples an epoch that padding of a sampler may make
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResultRow:
-    """One row of the results: a strategy on a number of workers. None is what was not measured.
-
-    Args:
-        strategy: strategy string.
-        workers: number of workers.
-        repeats: runs that the numbers rest on.
-        epoch_time_s: median over repeats of the median over epochs of the slowest rank, warm-up left out.
-        epoch_time_low_s, epoch_time_high_s: its 95 % interval; None for a single repeat.
-        speedup: against the same strategy on one worker.
-        efficiency: speedup over workers, 0-1 (more where caches help).
-        samples_per_s: of all workers together, median over repeats.
-        gpu_utilization_percent: mean over GPUs, time and repeats.
-        gpu_energy_wh: sum over GPUs for one run, mean over repeats.
-        communication_overhead_percent: exposed communication as a share of wall time, mean over repeats.
-        energy_kwh: CPU, GPU and memory of all nodes for one run, mean over repeats.
-        emissions_kg: carbon dioxide equivalent of it.
-        status: ``"ok"``, ``"partial"`` where some repeats failed, ``"failed"`` where all did.
-    """
-
-    strategy: str
-    workers: int
-    repeats: int
-    epoch_time_s: float | None = None
-    epoch_time_low_s: float | None = None
-    epoch_time_high_s: float | None = None
-    speedup: float | None = None
-    efficiency: float | None = None
-    samples_per_s: float | None = None
-    gpu_utilization_percent: float | None = None
-    gpu_energy_wh: float | None = None
-    communication_overhead_percent: float | None = None
-    energy_kwh: float | None = None
-    emissions_kg: float | None = None
-    status: str
-
-
-COLUMNS = tuple(field.name for field in dataclasses.fields(ResultRow))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A row of the results with everything else that is known of it.
-
-    Args:
-        row: what stands in the results.
-        runs: its runs, those that failed included.
-        speedup_interval: 95 % interval of the speedup, round by round; None without a run on one worker.
-        serial_fraction: Karp and Flatt's, for a strong scaling.
-        communication_percent, communication_wait_percent, data_wait_percent, profiler_cost_percent,
-            measured_percent: means over repeats of the runs' values.
-        epoch_energy_kwh, epoch_emissions_kg, epoch_gpu_energy_wh: an epoch's share of the run's.
-        energy_kwh_per_1000_samples, emissions_kg_per_1000_samples, gpu_energy_wh_per_1000_samples: the share
-            of 1000 samples.
-        notes: what to know about the numbers.
-    """
-
-    row: ResultRow
-    runs: tuple[RunValues, ...]
-    speedup_interval: Interval | None = None
-    serial_fraction: float | None = None
-    communication_percent: float | None = None
-    communication_wait_percent: float | None = None
-    data_wait_percent: float | None = None
-    profiler_cost_percent: float | None = None
-    measured_percent: float | None = None
-    epoch_energy_kwh: float | None = None
-    epoch_emissions_kg: float | None = None
-    epoch_gpu_energy_wh: float | None = None
-    energy_kwh_per_1000_samples: float | None = None
-    emissions_kg_per_1000_samples: float | None = None
-    gpu_energy_wh_per_1000_samples: float | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Strategy and workers, as the text says them."""
-        return f"{self.row.strategy} on {self.row.workers} worker{'' if self.row.workers == 1 else 's'}"
-
-    @property
-    def counted(self) -> tuple[RunValues, ...]:
-        """The runs whose numbers count."""
-        return tuple(run for run in self.runs if run.ok)
-
-    def by_round(self, value: Callable[[RunValues], float | None]) -> dict[Hashable, float]:
-        """Give a value of each run that counts, by its round; a run outside sweeps is a round of its own."""
-        found = {run.name if run.repeat is None else run.repeat: value(run) for run in self.counted}
-        return {key: number for key, number in found.items() if number is not None and number > 0}
+_SAME_WORK = 0.02  # relative difference of samples an epoch up to which the work counts as the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +96,8 @@ def read_scalability(folder: Path, allow_mixed: Iterable[str] = ()) -> Scalabili
             except (ValueError, OSError) as error:
                 left_out.append((path.relative_to(folder).as_posix(), str(error)))
         told += [str(warning.message) for warning in caught]
+    runs, unfinished = _finished(runs)
+    left_out += [(run.name, "it has no end; its sweep was interrupted, or still runs") for run in unfinished]
     counted = [run for run in runs if run.ok]
     if not counted and not any(run.wall_s is not None for run in runs):
         reasons = [f"  {run.name}: {run.reason}" for run in runs]
@@ -197,6 +109,11 @@ def read_scalability(folder: Path, allow_mixed: Iterable[str] = ()) -> Scalabili
     told += [f"{path} was left out: {reason}" for path, reason in left_out]
     cells = summarize(runs, kind)
     told += [f"{cell.name}: {note}" for cell in cells for note in cell.notes]
+    if any(cell.row.repeats == 2 for cell in cells):
+        told.append(
+            "intervals of two repeats are wide, as they have to be; those of three are about three times "
+            "narrower (--repeats 3)"
+        )
     return Scalability(
         folder=folder,
         cells=cells,
@@ -204,6 +121,17 @@ def read_scalability(folder: Path, allow_mixed: Iterable[str] = ()) -> Scalabili
         warnings=tuple(dict.fromkeys(told)),
         left_out=tuple(left_out),
     )
+
+
+def _finished(runs: Sequence[RunValues]) -> tuple[list[RunValues], list[RunValues]]:
+    """Part the runs of a sweep that have ended from those whose end no launcher has seen."""
+    in_sweep = any(run.wall_s is not None for run in runs)
+    unfinished = [
+        run
+        for run in runs
+        if in_sweep and run.wall_s is None and run.manifest is not None and run.manifest.scaling
+    ]
+    return [run for run in runs if run not in unfinished], unfinished
 
 
 def summarize(runs: Iterable[RunValues], scaling_kind: str) -> tuple[Cell, ...]:
@@ -276,7 +204,7 @@ def _with_speedup(cell: Cell, alone: Cell | None, scaling_kind: str) -> Cell:
         return dataclasses.replace(cell, notes=(*cell.notes, note))
     notes = cell.notes
     by_throughput = scaling_kind == "weak"
-    if not by_throughput and (difference := _work_difference(alone, cell)) > _SAME_WORK:
+    if not by_throughput and (difference := _work_difference(alone, cell)):
         by_throughput = True
         notes += (
             f"an epoch has {100 * difference:.0f} % more or fewer samples than on 1 worker, so its speedup "
@@ -309,12 +237,15 @@ def _epoch_time_s(run: RunValues) -> float | None:
 
 
 def _work_difference(alone: Cell, cell: Cell) -> float:
+    """Give the relative difference of the samples an epoch; 0 where it is no more than padding."""
     sizes = [
         [run.epoch_samples for run in one.counted if run.epoch_samples is not None] for one in (alone, cell)
     ]
     if not all(sizes):
         return 0.0
-    return abs(statistics.median(sizes[1]) / statistics.median(sizes[0]) - 1)
+    one, several = (statistics.median(found) for found in sizes)
+    padded = cell.row.workers  # a sampler makes the shares equal
+    return 0.0 if abs(several - one) <= max(padded, _SAME_WORK * one) else abs(several / one - 1)
 
 
 def _scaling(runs: Sequence[RunValues]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lightning_itwin.reports.scalability import ResultRow
+from lightning_itwin.reports.cells import ResultRow
 from lightning_itwin.reports.statistics import Interval
 
 _HEAD = (

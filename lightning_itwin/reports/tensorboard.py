@@ -17,11 +17,12 @@ from typing import Any
 
 from lightning_itwin.optional import require
 from lightning_itwin.records.tags import LAYOUT
+from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.figures import Figure
 from lightning_itwin.reports.metrics import METRICS, Metric
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.run_values import RunValues
-from lightning_itwin.reports.scalability import Cell, Scalability
+from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import measured
 
 REPORT = "report"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lightning_itwin.reports import files
+from lightning_itwin.reports.cells import COLUMNS
 from lightning_itwin.reports.recommendation import recommend
-from lightning_itwin.reports.scalability import COLUMNS, read_scalability
+from lightning_itwin.reports.scalability import read_scalability
 from tests.reports.synthetic import carbon, epoch, gpu, window, write_failure, write_run
 
 

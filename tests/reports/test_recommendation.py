@@ -108,3 +108,14 @@ def test_a_weak_scaling_is_recommended_by_time_a_sample(tmp_path: Path) -> None:
     assert (time.workers, time.unit, time.verdict) == (4, "s per 1000 samples", "decided")
     assert efficiency.value is not None
     assert efficiency.value.value == pytest.approx(100 * 10 / 12, rel=0.01)
+
+
+def test_the_winner_of_a_scattered_rival_is_not_called_decided(tmp_path: Path) -> None:
+    times = {"ddp": (10.0, 10.1, 10.05), "deepspeed": (11.0, 11.1, 11.05), "horovod": (9.0, 30.0, 15.0)}
+    for strategy, repeats in times.items():
+        for repeat, time_s in enumerate(repeats):
+            write_run(tmp_path, strategy, 1, repeat, time_s)
+    time, _, _ = recommended(tmp_path)
+    assert (time.strategy, time.verdict) == ("ddp", "undecided")
+    assert "% faster than deepspeed on 1 worker" in time.why
+    assert "too scattered to tell it from horovod on 1 worker" in time.why

@@ -7,8 +7,9 @@ import pytest
 
 from lightning_itwin.records import RunOutcome
 from lightning_itwin.records.run_folder import MANIFEST
+from lightning_itwin.reports.cells import COLUMNS, Cell
 from lightning_itwin.reports.error import ReportError
-from lightning_itwin.reports.scalability import COLUMNS, Cell, read_scalability
+from lightning_itwin.reports.scalability import read_scalability
 from tests.reports.synthetic import carbon, epoch, gpu, write_failure, write_run
 
 
@@ -180,3 +181,25 @@ def test_a_gpu_is_missed_only_where_there_was_one(tmp_path: Path) -> None:
     assert study.missing(gpu=False) == "n/a"
     write_run(tmp_path, "ddp", 1, 0, 10.0, accelerator="cuda")
     assert read_scalability(tmp_path).missing(gpu=True) == "n/a"
+
+
+def test_padding_of_a_small_data_set_is_not_more_work(tmp_path: Path) -> None:
+    for workers, samples in ((1, 10), (4, 12)):
+        records = [
+            epoch(number, rank, 8.0 / workers, world_samples=samples)
+            for number in range(2)
+            for rank in range(workers)
+        ]
+        write_run(tmp_path, "ddp", workers, 0, 0.0, records=records)
+    study = read_scalability(tmp_path)
+    assert study.rows[1].speedup == pytest.approx(4.0)
+    assert study.warnings == ()
+
+
+def test_a_run_that_an_interrupted_sweep_left_without_an_end_does_not_count(tmp_path: Path) -> None:
+    write_run(tmp_path, "ddp", 1, 0, 10.0)
+    cut = write_run(tmp_path, "ddp", 1, 1, 30.0)
+    (cut / "outcome.json").unlink()
+    study = read_scalability(tmp_path)
+    assert (study.rows[0].repeats, study.rows[0].epoch_time_s, study.rows[0].status) == (1, 10.0, "ok")
+    assert study.left_out[0][0] == "records/ddp-w1-r1"

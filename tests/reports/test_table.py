@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_itwin.reports.scalability import ResultRow
+from lightning_itwin.reports.cells import ResultRow
 from lightning_itwin.reports.table import measured, number, table
 
 ROW = ResultRow(

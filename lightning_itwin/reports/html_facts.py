@@ -1,0 +1,104 @@
+"""The parts of the page that say how it was measured and what its words mean."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from lightning_itwin.reports.metrics import TERMS
+from lightning_itwin.reports.scalability import Scalability
+
+_FACTS = {
+    "workload": "Workload",
+    "device_name": "Device",
+    "cpu_name": "Processor",
+    "cpu_cores": "Logical cores",
+    "memory_gib": "Memory (GiB)",
+    "nodes": "Nodes",
+    "accelerator": "Accelerator",
+    "threads_per_worker": "Threads a worker",
+    "precision": "Precision",
+    "batch_size": "Samples a batch and worker",
+    "accumulate_grad_batches": "Batches an optimizer step",
+    "dataset_samples": "Samples of the data set",
+    "parameters": "Trainable parameters",
+    "seed": "Seed",
+    "git_commit": "Commit",
+}
+
+
+def how_it_was_measured(
+    study: Scalability, environment: Mapping[str, Sequence[Any]], sweep: Mapping[str, Any]
+) -> str:
+    """Tell hardware, versions, commits and the command.
+
+    Args:
+        study: what was measured.
+        environment: values by name of a fact about machine and software.
+        sweep: what the sweep says that it ran; empty outside sweeps.
+    """
+    facts = {label: environment[name] for name, label in _FACTS.items() if name in environment}
+    facts |= {name: values for name, values in environment.items() if name.startswith("GPUs of ")}
+    facts |= {
+        name.removeprefix("version of "): values
+        for name, values in environment.items()
+        if name.startswith("version of ")
+    }
+    told = {label: ", ".join(_shown(value) for value in values) for label, values in facts.items()}
+    rows = "".join(
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in told.items()
+    )
+    command = _command(study, sweep)
+    shown = f'<pre class="command">$ {escape(command)}</pre>' if command else ""
+    return (
+        '<section aria-labelledby="measured"><h2 id="measured">How it was measured</h2>'
+        f'{shown}<dl class="card pairs">{rows}</dl></section>'
+    )
+
+
+def _command(study: Scalability, sweep: Mapping[str, Any]) -> str:
+    """Give the command that runs the sweep again; empty where the runs are of no sweep."""
+    repeats = [run.repeat for run in study.runs if run.repeat is not None]
+    if "config" not in sweep or not repeats:
+        return ""
+    options = {
+        "config": sweep["config"],
+        "strategies": ",".join(dict.fromkeys(run.strategy for run in study.runs)),
+        "workers": ",".join(str(count) for count in sorted({run.workers for run in study.runs})),
+        "repeats": max(repeats) + 1,
+        "epochs": sweep.get("epochs"),
+        "scaling": sweep.get("scaling"),
+        "batch-size-key": sweep.get("batch_size_key"),
+        "accelerator": sweep.get("accelerator"),
+        "threads-per-worker": sweep.get("threads_per_worker"),
+        "country": sweep.get("country_iso_code"),
+    }
+    words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    words += [shlex.quote(str(override)) for override in sweep.get("overrides") or ()]
+    return " ".join(("python -m lightning_itwin.bench", *words))
+
+
+def what_the_words_mean() -> str:
+    """Give the glossary."""
+    entries = []
+    for term in TERMS:
+        source = escape(term.source)
+        if term.url:
+            source = f'<a href="{escape(term.url)}" rel="noreferrer">{source}</a>'
+        entries.append(
+            f"<div><dt>{escape(term.title)}</dt><dd>{escape(term.definition)}"
+            + (f"<small>Source: {source}</small>" if source else "")
+            + "</dd></div>"
+        )
+    return (
+        '<section aria-labelledby="terms"><h2 id="terms">What the words mean</h2>'
+        f'<dl class="card terms">{"".join(entries)}</dl></section>'
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
