@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import statistics
 import warnings
@@ -18,8 +17,18 @@ from lightning_itwin.records.gpu_energy import (
     gpu_utilization_percent,
     summarize_gpus,
 )
-from lightning_itwin.records.schema import Record
+from lightning_itwin.records.schema import RECORD_TYPES, Record
 from lightning_itwin.reports.scaling import per_1000_samples
+
+# by kind of record: the fields that hold numbers, and whether they may be None
+_NUMBERS = {
+    kind: tuple(
+        (field.name, "None" in str(field.type))
+        for field in dataclasses.fields(record)
+        if str(field.type).startswith(("float", "int"))
+    )
+    for kind, record in RECORD_TYPES.items()
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +150,7 @@ def _sound(run: Run) -> Iterable[Record]:
     for record in run.records:
         broken = [
             name
-            for name, optional in _numbers_of(type(record))
+            for name, optional in _NUMBERS[record.kind]
             if not _is_number(getattr(record, name), optional=optional)
         ]
         if broken:
@@ -152,16 +161,6 @@ def _sound(run: Run) -> Iterable[Record]:
             )
             continue
         yield record
-
-
-@functools.cache
-def _numbers_of(kind: type[Record]) -> tuple[tuple[str, bool], ...]:
-    """Give the fields of a kind of record that hold numbers, and whether they may be None."""
-    return tuple(
-        (field.name, "None" in str(field.type))
-        for field in dataclasses.fields(kind)
-        if str(field.type).startswith(("float", "int"))
-    )
 
 
 def _is_number(value: object, *, optional: bool) -> bool:
