@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line)
     print(f"\nreport       {report.html}")
     print(f"tensorboard  tensorboard --logdir {report.tensorboard}")
-    if all(row.epoch_time_s is None for row in report.rows):
-        print("no report of times: every training failed; the page tells why", file=sys.stderr)
+    if all(row.status == "failed" for row in report.rows):
+        print("nothing was measured: every training failed; the page tells why", file=sys.stderr)
         return _NO_REPORT
     return 0
 

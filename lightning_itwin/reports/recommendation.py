@@ -219,7 +219,7 @@ def _least(
 ) -> Recommendation:
     candidates = [(cell, cell.by_round(cost)) for cell in cells]
     if not any(costs for _, costs in candidates):
-        return Recommendation(goal=goal, why="nothing was measured")
+        return Recommendation(goal=goal, why="nothing was measured that would tell")
     return _choose(goal, candidates, lambda _, costs: median_interval(list(costs.values())), unit, better)
 
 

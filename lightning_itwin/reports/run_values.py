@@ -126,8 +126,9 @@ def read_run_values(run: Run, root: Path) -> RunValues:
     elif outcome is not None and outcome.workers != manifest.world_size:
         status = "failed"
         reason = f"{outcome.workers} workers were asked for, the training ran with {manifest.world_size}"
-    elif not epochs:
+    elif not epochs and (outcome is not None or not run.records):
         status, reason = "failed", "it left no row of a finished training epoch (EpochTimer writes them)"
+    notes = () if epochs or status != "ok" else ("no epoch was timed; EpochTimer() among the callbacks does",)
     if manifest is None and outcome is None:
         raise ValueError(f"{run.folder} has neither manifest.json nor outcome.json")
     values = RunValues(
@@ -141,6 +142,7 @@ def read_run_values(run: Run, root: Path) -> RunValues:
         log_tail=outcome.log_tail if outcome else "",
         wall_s=outcome.wall_s if outcome else None,
         manifest=manifest,
+        notes=notes,
     )
     return _with_energy(_with_communication(_with_epochs(values, epochs), run), run)
 
@@ -182,7 +184,7 @@ def _with_epochs(values: RunValues, records: Sequence[EpochRecord]) -> RunValues
         counted = epochs
         notes.append("only warm-up epochs were trained, so they count; train more for a steady time")
     silent = values.workers - len({record.rank for record in records})
-    if values.ok and silent > 0:
+    if values.ok and epochs and silent > 0:
         notes.append(
             f"{silent} of {values.workers} ranks left no epoch rows; the slowest of the others counts"
         )

@@ -163,7 +163,7 @@ def test_no_folder_no_runs_and_no_numbers_are_errors_that_say_what_was_looked_fo
         read_scalability(tmp_path / "none")
     with pytest.raises(ReportError, match=r"looked for manifest.json and outcome.json .*bench --output DIR"):
         read_scalability(tmp_path)
-    write_run(tmp_path, "ddp", 1, 0, 0.0, records=[carbon(0.1)], sweep=False)
+    write_run(tmp_path, "ddp", 1, 0, 0.0, records=[], sweep=False)
     with pytest.raises(ReportError, match=r"nothing was measured .*\n.*ddp-w1-r0: .*EpochTimer"):
         read_scalability(tmp_path)
 
@@ -203,3 +203,10 @@ def test_a_run_that_an_interrupted_sweep_left_without_an_end_does_not_count(tmp_
     study = read_scalability(tmp_path)
     assert (study.rows[0].repeats, study.rows[0].epoch_time_s, study.rows[0].status) == (1, 10.0, "ok")
     assert study.left_out[0][0] == "records/ddp-w1-r1"
+
+
+def test_a_training_without_the_epoch_timer_is_reported_as_far_as_it_goes(tmp_path: Path) -> None:
+    write_run(tmp_path, "ddp", 1, 0, 0.0, records=[carbon(0.1)], sweep=False)
+    study = read_scalability(tmp_path)
+    assert (study.rows[0].epoch_time_s, study.rows[0].energy_kwh, study.rows[0].status) == (None, 0.1, "ok")
+    assert any("EpochTimer()" in warning for warning in study.warnings)
