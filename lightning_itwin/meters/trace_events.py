@@ -30,8 +30,8 @@ _MEMORY_OR_SYNC = re.compile(r"Memcpy|Memset|(Context|Stream|Event) Sync|Stream 
 # ProcessGroupGloo and its kin annotate each collective on the thread that carries it out.
 _COMMUNICATION_ANNOTATION = re.compile(r"(gloo|mpi|ucc|ccl|xccl):")
 _DATA_FETCH = "enumerate(DataLoader)#"  # torch.utils.data annotates each fetch of a batch
-# Operators bear a namespace; what torch.compile makes of them is one annotated call.
-_OPERATOR = re.compile(r"\w+::|## Call CompiledFxGraph")
+_OPERATOR = re.compile(r"\w+::")
+_COMPILED = "## Call CompiledFxGraph"  # torch.compile annotates its call of what it has made of operators
 _NO_OPERATOR = re.compile(r"(torch::)?autograd::|_?c10d|profiler::|record_param_comms")
 _ENGINE = "autograd::engine::"
 _CHROME_DEVICE = frozenset({"kernel", "gpu_memcpy", "gpu_memset", "gpu_user_annotation", "cuda_sync"})
@@ -99,11 +99,15 @@ class TraceEvents:
         What only wraps operators is none: autograd's engine, annotations, Python functions. Nor is
         communication, and what a thread of Gloo computes belongs to its collective.
         """
-        host = ~self.on_device
         engine = self._threads_of(lambda name: name.startswith(_ENGINE))
         carriers = self._threads_of(_COMMUNICATION_ANNOTATION.match)
         mine = np.isin(self.threads, [thread, *(engine - carriers)])
-        return self._named(host & mine, lambda name: _OPERATOR.match(name) and not _NO_OPERATOR.match(name))
+        mine &= ~self.on_device
+        plain = self._named(
+            mine & ~self.annotation, lambda name: _OPERATOR.match(name) and not _NO_OPERATOR.match(name)
+        )
+        compiled = self._named(mine & self.annotation, lambda name: name.startswith(_COMPILED))
+        return np.concatenate([plain, compiled])
 
     def marks(self, name: str) -> Intervals:
         """Give the annotations of exactly this name, as they come."""

@@ -160,7 +160,7 @@ def test_a_real_stretch_of_a_training_that_does_not_communicate() -> None:
     assert (reading.total_s, reading.exposed_s, reading.collectives) == (0.0, 0.0, 0)
     assert 0 < reading.data_wait_s < reading.wall_s
     assert 0 < reading.computation_s < reading.wall_s
-    assert 0 < meter.cost_s
+    assert meter.cost_s > 0
     assert not profiler_is_running()
 
 

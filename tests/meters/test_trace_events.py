@@ -81,14 +81,15 @@ def test_operators_are_what_computes_on_the_trainings_threads() -> None:
             ("aten::linear", 0, 10, MAIN, False, False),
             ("aten::addmm", 2, 9, MAIN, False, False),
             ("mylibrary::attention", 10, 12, MAIN, False, False),
-            ("## Call CompiledFxGraph abc ##", 12, 14, MAIN, False, True),
             ("aten::mul", 20, 25, ENGINE, False, False),
+            ("## Call CompiledFxGraph abc ##", 12, 14, MAIN, False, True),
             ("autograd::engine::evaluate_function: MulBackward0", 19, 40, ENGINE, False, False),
             # containers, waits, annotations, other threads
             ("torch::autograd::AccumulateGrad", 30, 50, MAIN, False, False),
             ("SleepBackward", 30, 50, MAIN, False, False),
             ("DistributedDataParallel.forward", 0, 50, MAIN, False, True),
             ("ProfilerStep#3", 0, 50, MAIN, False, True),
+            ("mylibrary::block", 0, 50, MAIN, False, True),
             ("c10d::allreduce_", 30, 50, MAIN, False, False),
             ("_c10d_functional::wait_tensor", 30, 50, MAIN, False, False),
             ("gloo:all_gather", 30, 50, GLOO, False, True),
@@ -96,7 +97,7 @@ def test_operators_are_what_computes_on_the_trainings_threads() -> None:
             ("aten::stack", 31, 33, OTHER, False, False),
         ]
     )
-    assert events.operators(MAIN).tolist() == [[0, 10], [2, 9], [10, 12], [12, 14], [20, 25]]
+    assert events.operators(MAIN).tolist() == [[0, 10], [2, 9], [10, 12], [20, 25], [12, 14]]
 
 
 def test_a_loaders_fetches() -> None:
