@@ -163,7 +163,11 @@ def describe(trainer: Trainer, module: LightningModule) -> RunManifest:
         run_id="",
         started_unix_s=time.time(),
         workload=" | ".join(_class_path(part) for part in (module, datamodule) if part is not None),
-        strategy=getattr(trainer.strategy, "strategy_name", type(trainer.strategy).__name__),
+        strategy=getattr(
+            trainer.strategy,
+            "strategy_name",
+            type(trainer.strategy).__name__.removesuffix("Strategy").lower(),
+        ),
         world_size=trainer.world_size,
         nodes=trainer.num_nodes,
         accelerator=device.type,
