@@ -198,7 +198,7 @@ def test_codecarbon_itself() -> None:
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = set(os.listdir())
-    meter = ProcessorEnergy(GERMANY, project_name="test", pue=1.5)
+    meter = ProcessorEnergy(GERMANY, project_name="test")
     meter.prepare()
     began_s = time.perf_counter()
     meter.start()
@@ -215,7 +215,6 @@ def test_codecarbon_itself() -> None:
     assert last.intensity_g_per_kwh == pytest.approx(380.95, rel=1e-6)  # codecarbon 3.3, Germany, 2023
     assert last.cpu_source in ("rapl", "load", "constant")
     assert (last.measured_kwh > 0) == (last.cpu_source == "rapl")
-    assert last.row.pue == 1.5
     assert random.getstate() == states[0]
     assert np.random.get_state()[1].tolist() == states[1]
     assert torch.equal(torch.get_rng_state(), states[2])
@@ -231,7 +230,6 @@ def test_codecarbon_itself() -> None:
     [
         (Grid(intensity_g_per_kwh=123.0), 123.0),
         (Grid(), None),
-        (Grid(country_iso_code="SWE", region="se1"), 25.9),  # Nordic bidding zones in codecarbon 3.3
         (Grid(country_iso_code="USA", region="california", intensity_g_per_kwh=50.0), 50.0),
     ],
 )
@@ -242,6 +240,18 @@ def test_the_intensity_of_a_grid(grid: Grid, intensity: float | None) -> None:
     reading = meter.stop(wait_s=60.0)
     assert reading is not None
     assert reading.intensity_g_per_kwh == (None if intensity is None else pytest.approx(intensity, rel=1e-6))
+
+
+def test_the_intensity_of_a_region_is_that_of_codecarbons_table() -> None:
+    from codecarbon.input import DataSource
+
+    meter = ProcessorEnergy(Grid(country_iso_code="SWE", region="se1"))
+    meter.prepare()
+    meter.start()
+    reading = meter.stop(wait_s=60.0)
+    assert reading is not None
+    table = DataSource().get_nordic_country_energy_mix_data()["data"]
+    assert reading.intensity_g_per_kwh == pytest.approx(table["SE1"]["emission_factor"], rel=1e-6)
 
 
 HOSTILE = {
