@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from lightning_itwin.reports.metrics import TERMS
@@ -63,8 +64,10 @@ def _command(study: Scalability, sweep: Mapping[str, Any]) -> str:
     repeats = [run.repeat for run in study.runs if run.repeat is not None]
     if "config" not in sweep or not repeats:
         return ""
+    config = Path(str(sweep["config"]))
+    preset = config.parts[-3:-1] == ("lightning_itwin", "presets")
     options = {
-        "config": sweep["config"],
+        "config": config.stem if preset else config,
         "strategies": ",".join(dict.fromkeys(run.strategy for run in study.runs)),
         "workers": ",".join(str(count) for count in sorted({run.workers for run in study.runs})),
         "repeats": max(repeats) + 1,

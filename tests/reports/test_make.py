@@ -23,7 +23,9 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for workers, time_s in ((1, 12.0), (2, 7.0)):
             write_run(root, "ddp", workers, repeat, time_s + 0.1 * repeat)
     write_failure(root, "horovod", 2, 0, "RuntimeError: <b>fire</b> & flood")
-    (root / "plan.json").write_text(json.dumps({"config": "virgo.yaml", "overrides": ["--model.lr=1"]}))
+    (root / "plan.json").write_text(
+        json.dumps({"config": "/x/lightning_itwin/presets/virgo.yaml", "overrides": ["--model.lr=1"]})
+    )
     return root
 
 
@@ -82,7 +84,7 @@ def test_the_page_says_what_it_has_to(report: Report) -> None:
         "AMD EPYC 7763",
         "2.13.0",
         "0123456789abcdef",
-        "virgo.yaml",
+        "$ python -m lightning_itwin.bench --config virgo --strategies ddp,horovod --workers 1,2 --repeats 3",
         "--model.lr=1",
         "RuntimeError: &lt;gradient&gt; &amp; fire",
         "Karp and Flatt",
