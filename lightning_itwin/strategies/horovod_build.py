@@ -1,261 +1,325 @@
-"""Builds Horovod for the torch that is there (run as ``python -m``, ``--install`` installs the wheel).
+"""Build Horovod for the torch that is installed: ``python -m lightning_itwin.strategies.horovod_build``.
 
-Horovod 0.28.1, the newest release, asks for C++14, and torch's headers need C++17 and newer since torch 2.1;
-its Gloo asks for a CMake older than pip's. This command fetches the source by pip, mends both, builds (with
-Gloo, and with NCCL where a CUDA build of torch and a CUDA toolkit are found) and keeps the wheel in a cache,
-under a name that bears the versions which it is bound to.
+Horovod 0.28.1, its last release, asks for C++14, and torch's headers want C++20: its own source distribution
+cannot be built against a current torch. This command fetches it, changes that line, builds a wheel with Gloo
+(and NCCL where the CUDA toolkit is there), and keeps it, so that the next environment with the same torch has
+it at once. It takes a few minutes and needs a C++ compiler; cmake comes from pip.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import hashlib
+import importlib.util
 import os
-import platform
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lightning_itwin.optional import available
-
 VERSION = "0.28.1"
-_STANDARD = "set(CMAKE_CXX_STANDARD 14)", "set(CMAKE_CXX_STANDARD 20)"
+SDIST_SHA256 = "92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0"
+_CPP_STANDARD = ("set(CMAKE_CXX_STANDARD 14)", "set(CMAKE_CXX_STANDARD 20)")
 _PATCHED = ("CMakeLists.txt", "horovod/torch/CMakeLists.txt")
-_TOOLS = (
-    "torch",
-    "cmake",
-    "ninja",
-    "setuptools",
-    "wheel",
-    "cloudpickle",
-    "psutil",
-    "yaml",
-    "packaging",
-    "cffi",
-)
-_PROBE = "import horovod.torch as hvd; hvd.init(); print(hvd.gloo_built(), hvd.nccl_built())"
-_ENVIRONMENT = {
-    "HOROVOD_WITH_PYTORCH": "1",
-    "HOROVOD_WITHOUT_TENSORFLOW": "1",
-    "HOROVOD_WITHOUT_MXNET": "1",
-    "HOROVOD_WITHOUT_MPI": "1",
-    "HOROVOD_WITH_GLOO": "1",
-    "HOROVOD_CPU_OPERATIONS": "GLOO",
-    "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # CMake 4 refuses the 3.1 that Gloo asks for
-}
+_CHECK = "import torch, horovod.torch as hvd; hvd.init(); print(hvd.allreduce(torch.ones(1)))"
 
 
-class HorovodBuildError(RuntimeError):
-    """Horovod cannot be built here; the message says why and where the log is."""
+class BuildError(Exception):
+    """Horovod cannot be built; the message says why and what to do."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Build, or find in the cache, and install if asked to; give the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lightning_itwin.strategies.horovod_build",
-        description=f"Build Horovod {VERSION} for the torch that is there, and keep the wheel in a cache.",
-    )
-    parser.add_argument("--install", action="store_true", help="install the wheel into this environment")
-    parser.add_argument(
-        "--force", action="store_true", help="build even if a wheel or a working Horovod is there"
-    )
-    parser.add_argument(
-        "--gpu",
-        choices=("auto", "nccl", "none"),
-        default="auto",
-        help="NCCL on GPUs (default: where torch has CUDA and a CUDA toolkit is found)",
-    )
-    parser.add_argument(
-        "--cache", type=Path, default=cache(), help="folder of the wheels (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count(), help="compilers at once (default: %(default)s)"
-    )
-    options = parser.parse_args(argv)
-    if options.install and not options.force and works():
-        print(f"Horovod is installed and works with torch {_torch_version()}")
-        return 0
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a wheel is good for.
+
+    Args:
+        torch: version of torch with its local part, such as ``"2.13.0+cpu"``.
+        python: tag of the interpreter, such as ``"cp311"``.
+        machine: platform, such as ``"linux-x86_64"``.
+        nccl: whether the wheel averages with NCCL on GPUs.
+    """
+
+    torch: str
+    python: str
+    machine: str
+    nccl: bool
+
+    @property
+    def key(self) -> str:
+        """Name of the wheel's folder in the cache.
+
+        >>> Target(torch="2.13.0+cpu", python="cp311", machine="linux-x86_64", nccl=False).key
+        'horovod-0.28.1-torch2.13.0+cpu-cp311-linux-x86_64-gloo'
+        """
+        operations = "nccl" if self.nccl else "gloo"
+        return f"horovod-{VERSION}-torch{self.torch}-{self.python}-{self.machine}-{operations}"
+
+
+def target(gpu: str, environment: Mapping[str, str]) -> Target:
+    """Find out what to build for.
+
+    Args:
+        gpu: ``"nccl"``, ``"none"``, or ``"auto"``: NCCL where torch has CUDA and its toolkit is there.
+        environment: environment variables.
+
+    Raises:
+        BuildError: there is no torch, or NCCL is asked for and there is no CUDA toolkit.
+    """
     try:
-        nccl = _with_nccl(options.gpu)
-        wheel = find(options.cache, nccl=nccl)
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        raise BuildError("torch is not installed. Install it first: pip install torch") from None
+    toolkit = environment.get("CUDA_HOME") or shutil.which("nvcc", path=environment.get("PATH"))
+    if gpu == "nccl" and not toolkit:
+        raise BuildError("--gpu nccl needs the CUDA toolkit: put nvcc on PATH or set CUDA_HOME.")
+    return Target(
+        torch=torch_version,
+        python=f"cp{sys.version_info.major}{sys.version_info.minor}",
+        machine=sysconfig.get_platform(),
+        nccl=gpu == "nccl" or (gpu == "auto" and bool(toolkit) and _torch_has_cuda()),
+    )
+
+
+def build_environment(goal: Target, jobs: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment variables that Horovod's setup reads.
+
+    Args:
+        goal: what to build for.
+        jobs: compilers at a time.
+        environment: environment variables to add to.
+    """
+    added = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]),
+        "HOROVOD_WITH_PYTORCH": "1",
+        "HOROVOD_WITHOUT_TENSORFLOW": "1",
+        "HOROVOD_WITHOUT_MXNET": "1",
+        "HOROVOD_WITHOUT_MPI": "1",
+        "HOROVOD_WITH_GLOO": "1",
+        "HOROVOD_CPU_OPERATIONS": "GLOO",
+        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # Gloo's own CMakeLists are older than cmake 4 allows
+        "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
+        "MAKEFLAGS": f"-j{jobs}",
+    }
+    if shutil.which("make") is None:
+        added["CMAKE_GENERATOR"] = "Ninja"
+    if goal.nccl:
+        added["HOROVOD_GPU_OPERATIONS"] = "NCCL"
+        nccl = importlib.util.find_spec("nvidia.nccl") if importlib.util.find_spec("nvidia") else None
+        if nccl is not None and nccl.submodule_search_locations and "HOROVOD_NCCL_HOME" not in environment:
+            added["HOROVOD_NCCL_HOME"] = next(iter(nccl.submodule_search_locations))
+            added["HOROVOD_NCCL_LINK"] = "SHARED"
+    return {**environment, **added}
+
+
+def patch(source: Path) -> None:
+    """Ask for the C++ standard that torch's headers want.
+
+    Args:
+        source: Horovod's unpacked source distribution.
+
+    Raises:
+        BuildError: the line is not where it was.
+    """
+    for name in _PATCHED:
+        file = source / name
+        text = file.read_text()
+        if _CPP_STANDARD[0] not in text:
+            raise BuildError(f"{name} of Horovod {VERSION} has no line {_CPP_STANDARD[0]!r}: another source?")
+        file.write_text(text.replace(*_CPP_STANDARD))
+
+
+def unpack(sdist: Path, folder: Path) -> Path:
+    """Unpack a source distribution, if it is the one that is known.
+
+    Args:
+        sdist: the archive.
+        folder: where to unpack.
+
+    Returns:
+        The folder with the sources.
+
+    Raises:
+        BuildError: its SHA-256 is another one.
+    """
+    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+    if digest != SDIST_SHA256:
+        raise BuildError(f"{sdist.name} has SHA-256 {digest}, not {SDIST_SHA256}: it is not used.")
+    with tarfile.open(sdist) as archive:
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, filter="data")
+        else:
+            archive.extractall(folder)
+    return folder / f"horovod-{VERSION}"
+
+
+def build(goal: Target, cache: Path, jobs: int) -> Path:
+    """Build the wheel and put it into the cache, all at once.
+
+    Args:
+        goal: what to build for.
+        cache: folder of wheels.
+        jobs: compilers at a time.
+
+    Returns:
+        Path of the wheel.
+
+    Raises:
+        BuildError: a step failed; the message names its log.
+    """
+    environment = build_environment(goal, jobs, os.environ)
+    _require_tools(environment)
+    cache.mkdir(parents=True, exist_ok=True)
+    log = cache / f"{goal.key}.log"
+    log.write_bytes(b"")
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as temporary:
+        work = Path(temporary)
+        pip = [sys.executable, "-m", "pip"]
+        alone = ["--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+        requirement = f"horovod=={VERSION}"
+        fetch = [*pip, "download", *alone, "--no-binary", "horovod", "--dest", str(work), requirement]
+        _run("fetch the sources", fetch, environment, log)
+        source = unpack(_only(work, "horovod-*.tar.gz", log), work)
+        patch(source)
+        ready = work / goal.key
+        make = [*pip, "wheel", *alone, "--no-cache-dir", "--wheel-dir", str(ready), str(source)]
+        _run("compile, a few minutes", make, environment, log)
+        wheel = _only(ready, "*.whl", log)
+        final = cache / goal.key
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(ready, final)
+    return final / wheel.name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build Horovod, or find that there is nothing to do.
+
+    Args:
+        arguments: command line (default: ``sys.argv``).
+
+    Returns:
+        Exit status: 0 when Horovod is there, 1 when it cannot be built, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        goal = target(options.gpu, os.environ)
+        if not options.force and _works():
+            print(f"Horovod {VERSION} is installed and works with torch {goal.torch}: nothing to do.")
+            return 0
+        wheel = next((options.cache / goal.key).glob("*.whl"), None)
         if wheel is None or options.force:
-            wheel = build(options.cache, nccl=nccl, jobs=options.jobs)
+            print(f"Building Horovod {VERSION} for torch {goal.torch}, {goal.python} ...", flush=True)
+            wheel = build(goal, options.cache, options.jobs)
         print(f"wheel: {wheel}")
         if options.install:
-            install(wheel)
-            print(f"Horovod {VERSION} is installed")
-    except HorovodBuildError as error:
-        print(f"error: {error}", file=sys.stderr)
+            install = [sys.executable, "-m", "pip", "install", "--no-deps", "--force-reinstall", str(wheel)]
+            _run("install", install, os.environ, options.cache / f"{goal.key}.log")
+            if not _works():
+                raise BuildError(
+                    f"It is installed, but does not work: {sys.executable} -c {_CHECK!r} says why. "
+                    "Build it again with --force."
+                )
+            print(f"Horovod {VERSION} is installed.")
+    except BuildError as error:
+        print(f"Horovod cannot be built: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted; nothing half-built is left behind.", file=sys.stderr)
+        return 130
     return 0
 
 
-def cache() -> Path:
-    """Give the default folder of the wheels, below the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "lightning_itwin" / "wheels"
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_itwin.strategies.horovod_build",
+        description=f"Build Horovod {VERSION} for the torch that is installed here, once; keep the wheel.",
+    )
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_itwin" / "wheels"
+    add = parser.add_argument
+    add("--install", action="store_true", help="install the wheel with pip too")
+    add("--cache", type=Path, default=default, metavar="DIR", help="folder of wheels (default: %(default)s)")
+    add(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="compilers at a time (default: cores)",
+    )
+    add(
+        "--gpu",
+        choices=("auto", "nccl", "none"),
+        default="auto",
+        help="NCCL on GPUs (default: where CUDA is)",
+    )
+    add("--force", action="store_true", help="build also when it is installed or in the cache")
+    return parser
 
 
-def works() -> bool:
-    """Say whether an installed Horovod runs with the installed torch, in a process of its own."""
-    return available("horovod.torch") and _quiet([sys.executable, "-c", _PROBE]) == 0
-
-
-def key(*, nccl: bool) -> str:
-    """Give the name of the folder of a wheel: all that it is bound to."""
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    device = "nccl" if nccl else "cpu"
-    return f"horovod-{VERSION}-torch-{_torch_version()}-{python}-{platform.machine()}-{device}"
-
-
-def find(folder: Path, *, nccl: bool) -> Path | None:
-    """Give the wheel that fits this environment, if the cache has one."""
-    return next((folder / key(nccl=nccl)).glob("*.whl"), None)
-
-
-def build(folder: Path, *, nccl: bool, jobs: int | None = None) -> Path:
-    """Fetch, mend and build; the wheel moves into the cache as a whole or not at all.
-
-    Args:
-        folder: the cache.
-        nccl: whether GPUs talk by NCCL.
-        jobs: compilers at once.
-
-    Raises:
-        HorovodBuildError: something that building needs is missing, or a step failed.
-    """
-    missing = [tool for tool in _TOOLS if not available(tool)]
-    if missing:
-        raise HorovodBuildError(
-            f"building Horovod needs {', '.join(missing)}: pip install 'lightning-itwin[horovod]'"
-        )
-    if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
-        raise HorovodBuildError(
-            "building Horovod needs a C++ compiler, and none is on PATH: load its module, or install g++"
-        )
-    target = folder / key(nccl=nccl)
-    log = folder / f"{target.name}.log"
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"building Horovod {VERSION} for torch {_torch_version()}: some minutes; log: {log}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="horovod-", dir=folder) as work, open(log, "wb") as output:
-        source = _fetch(Path(work), output)
-        _mend(source)
-        environment = {
-            **os.environ,
-            **_ENVIRONMENT,
-            **({"HOROVOD_GPU_OPERATIONS": "NCCL"} if nccl else {}),
-            **({"MAKEFLAGS": f"-j{jobs}", "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs)} if jobs else {}),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        }
-        _step("building", ["wheel", "--wheel-dir", f"{work}/wheel", str(source)], output, environment)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(f"{work}/wheel", target)
-    wheel = find(folder, nccl=nccl)
-    if wheel is None:
-        raise HorovodBuildError(f"the build left no wheel; see {log}")
-    return wheel
-
-
-def install(wheel: Path) -> None:
-    """Install a wheel and see that it works.
-
-    Raises:
-        HorovodBuildError: pip refuses it, or it does not run with the installed torch.
-    """
-    log = wheel.parent.with_suffix(".install.log")
-    with open(log, "wb") as output:
-        _step("installing", ["install", "--force-reinstall", str(wheel)], output, dict(os.environ))
-    if not works():
-        raise HorovodBuildError(f"{wheel} is installed and does not run; build it anew with --force")
-
-
-def _fetch(work: Path, output: object) -> Path:
-    arguments = ["download", "--no-binary", "horovod", "--dest", str(work), f"horovod=={VERSION}"]
-    _step("fetching the source", arguments, output, dict(os.environ))
-    archive = next(work.glob("horovod-*.tar.gz"), None)
-    if archive is None:
-        raise HorovodBuildError(f"the package index gave no source of Horovod {VERSION}")
-    with tarfile.open(archive) as tar:
-        tar.extractall(work, filter="data")
-    return work / f"horovod-{VERSION}"
-
-
-def _mend(source: Path) -> None:
-    before, after = _STANDARD
-    for name in _PATCHED:
-        path = source / name
-        text = path.read_text(encoding="utf-8")
-        if before not in text:
-            raise HorovodBuildError(
-                f"{name} of Horovod {VERSION} does not say {before!r}; is it another version?"
-            )
-        path.write_text(text.replace(before, after), encoding="utf-8")
-
-
-def _step(what: str, arguments: list[str], output: object, environment: dict[str, str]) -> None:
-    """Run one command of pip, without build isolation: Horovod is built against the torch that is here."""
-    command, *rest = arguments
-    isolation = [] if command == "install" else ["--no-build-isolation"]
-    pip = [sys.executable, "-m", "pip", command, "--no-deps", *isolation, *rest]
-    ended = subprocess.run(
-        pip, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
-    )  # type: ignore[call-overload]
-    if ended.returncode:
-        log = Path(getattr(output, "name", ""))
-        raise HorovodBuildError(f"{what} failed: {_first_error(log)}\n(whole log: {log})")
-
-
-def _first_error(log: Path) -> str:
-    """Give the line of a build log that names the cause."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    for mark in (
-        "CMake Error",
-        ": error:",
-        "fatal error",
-        "No matching distribution",
-        "Could not find",
-        "ERROR:",
-    ):
-        for number, line in enumerate(lines):
-            if mark in line:
-                return " ".join(part.strip() for part in lines[number : number + 2])[:400]
-    return lines[-1].strip()[:400] if lines else "no output"
-
-
-def _with_nccl(wanted: str) -> bool:
-    if wanted != "auto":
-        return wanted == "nccl"
-    if not available("torch"):
+def _works() -> bool:
+    # In a process of its own: a build for another torch may end it.
+    if importlib.util.find_spec("horovod") is None:
         return False
+    check = subprocess.run([sys.executable, "-c", _CHECK], capture_output=True, timeout=300, check=False)
+    return check.returncode == 0
+
+
+def _torch_has_cuda() -> bool:
     import torch
 
-    toolkit = shutil.which("nvcc") or os.environ.get("CUDA_HOME") or os.environ.get("HOROVOD_CUDA_HOME")
-    return bool(torch.version.cuda and toolkit)
+    return torch.version.cuda is not None
 
 
-def _torch_version() -> str:
-    if not available("torch"):
-        raise HorovodBuildError("torch is not installed: pip install torch")
-    import torch
+def _require_tools(environment: Mapping[str, str]) -> None:
+    path = environment["PATH"]
+    compiler = environment.get("CXX", "").split(" ")[0] or None
+    found = [name for name in (compiler, "c++", "g++", "clang++") if name and shutil.which(name, path=path)]
+    if not found:
+        raise BuildError(
+            "there is no C++ compiler. Install one (g++ 10 or newer: apt install g++, dnf install gcc-c++, "
+            "module load GCC), or set CXX."
+        )
+    for tool in ("cmake", "pip") if shutil.which("make", path=path) else ("cmake", "ninja", "pip"):
+        if shutil.which(tool, path=path) is None and importlib.util.find_spec(tool) is None:
+            raise BuildError(f"there is no {tool}: {sys.executable} -m ensurepip, or pip install {tool}")
 
-    return torch.__version__
+
+def _run(what: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+    print(f"  {what} ... ", end="", flush=True)
+    started_s = time.monotonic()
+    with open(log, "ab") as output:
+        output.write(f"$ {' '.join(command)}\n".encode())
+        output.flush()
+        process = subprocess.Popen(
+            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
+    print(f"{time.monotonic() - started_s:.0f} s")
+    if status != 0:
+        lines = log.read_text(errors="replace").splitlines()
+        errors = [line.strip() for line in lines if "error" in line.lower()][-5:]
+        told = "\n  ".join(["", *(errors or lines[-5:])])
+        raise BuildError(f"the step '{what}' failed with status {status}. Log: {log}{told}")
 
 
-def _quiet(command: list[str]) -> int:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=120,
-            check=False,
-        ).returncode
-    return 1
+def _only(folder: Path, pattern: str, log: Path) -> Path:
+    files = list(folder.glob(pattern))
+    if len(files) != 1:
+        raise BuildError(f"pip left {len(files)} files {pattern} in {folder}, not one. Log: {log}")
+    return files[0]
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Horovod 0.28.1 has no kernel for these; they travel as another type of the same values or bits.
+# Horovod 0.28.1 has no kernel for these in torch; their gradients travel as another type of the same values.
 _AVERAGED_AS = {torch.bfloat16: torch.float32}
-_COPIED_AS = {torch.bfloat16: torch.int16}
 
 
 class HorovodReducer:
@@ -180,13 +179,12 @@ def broadcast_module(horovod: Any, module: nn.Module) -> None:
                 f"{name!r} has no shape yet. Run one batch through the module, for example in "
                 "configure_model, before a strategy of several processes takes it."
             )
-        values = tensor.detach()
-        values = torch.view_as_real(values) if values.is_complex() else values
-        wire = values.view(_COPIED_AS.get(values.dtype, values.dtype)).contiguous()
-        handles.append((horovod.broadcast_async_(wire, 0, f"state.{name}"), values, wire))
-    for handle, values, wire in handles:
+        flat = tensor.detach().contiguous().flatten()
+        handle = horovod.broadcast_async_(flat.view(torch.uint8), 0, f"state.{name}")
+        handles.append((handle, tensor.detach(), flat))
+    for handle, values, flat in handles:
         horovod.synchronize(handle)
-        values.copy_(wire.view(values.dtype))
+        values.copy_(flat.reshape(values.shape))
 
 
 def _no_gradient(parameter: nn.Parameter, sparse: bool) -> Tensor:
