@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from lightning_itwin.callbacks.collectives import gather
+from lightning_itwin.callbacks.epoch_timer import EpochTimer
 from lightning_itwin.callbacks.measuring_callback import MeasuringCallback
 from lightning_itwin.callbacks.node_gpus import share_gpus
 from lightning_itwin.callbacks.sample_counter import SampleCounter
@@ -23,7 +24,8 @@ from lightning_itwin.meters.energy_ledger import EnergyLedger
 from lightning_itwin.meters.energy_totals import EnergyTotals
 from lightning_itwin.meters.gpu import GPUMeter
 from lightning_itwin.meters.grid import Grid, check_grid, find_grid
-from lightning_itwin.meters.processor_energy import ProcessorEnergy, configuration
+from lightning_itwin.meters.offline_tracker import configuration
+from lightning_itwin.meters.processor_energy import ProcessorEnergy
 from lightning_itwin.optional import require
 from lightning_itwin.records import GPURecord, tags
 
@@ -71,6 +73,8 @@ class CarbonTracker(MeasuringCallback):
     >>> tracker = CarbonTracker(country_iso_code="ITA")
     >>> trainer = Trainer(callbacks=[tracker], logger=False, enable_model_summary=False)
     """
+
+    brings = (EpochTimer,)
 
     def __init__(
         self,

@@ -6,11 +6,7 @@ models it from its load, as it always models memory.
 
 from __future__ import annotations
 
-import importlib
-import logging
 import os
-import platform
-import shutil
 import subprocess
 import threading
 import time
@@ -18,15 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_itwin.meters import host
 from lightning_itwin.meters.grid import Grid
-from lightning_itwin.optional import require
+from lightning_itwin.meters.offline_tracker import RowTaker, build_tracker, cpu_source, trim
 
-_NEVER_S = 1e7  # codecarbon's own measuring thread sleeps: readings are taken here, one at a time
 _LOCK_S = 2.0
 _YOUNG_S = 0.06  # codecarbon does not measure again within 0.05 s
 _FORK_S = 10.0
-_CPU_SOURCES = {"intel_rapl": "rapl", "cpu_load": "load", "constant": "constant"}
 # what codecarbon lets through when a file, a program or a version is not what it expects
 _FAILURES = (
     AttributeError,
@@ -90,11 +83,12 @@ class ProcessorEnergy:
         self._pue = pue
         self._clock = clock
         self._lock = threading.Lock()
-        self._output = _Output()
+        self._output = RowTaker()
         self._thread: threading.Thread | None = None
         self._tracker: Any = None
         self._start_s: float | None = None
         self._tracked_from_s: float | None = None
+        self._late = False
         self._fill: tuple[float, float] | None = None
         self._last: ProcessorReading | None = None
         self._failure = ""
@@ -135,7 +129,7 @@ class ProcessorEnergy:
 
     def _prepare(self) -> None:
         try:
-            tracker = _build_tracker(self._grid, self._output, self._project_name, self._pue)
+            tracker = build_tracker(self._grid, self._output, self._project_name, self._pue)
             with self._lock:
                 self._tracker = tracker
                 self._start_tracker()
@@ -150,12 +144,15 @@ class ProcessorEnergy:
             self._tracked_from_s = self._clock()
 
     def _read(self, wait_s: float, *, end: bool) -> ProcessorReading | None:
-        if self._thread is not None:
+        if self._thread is not None and not self._late:
             self._thread.join(wait_s)
+            self._late = wait_s > 0 and self._thread.is_alive()  # waited for once, and no more
         if not self._lock.acquire(timeout=_LOCK_S):  # a driver that does not answer holds it
             return self._last
         try:
             if self._tracker is None or self._tracked_from_s is None:
+                if end and self._last is None:
+                    self._failure = self._failure or "it was not ready before the training ended"
                 return self._last
             if self._last is None:
                 time.sleep(max(self._tracked_from_s + _YOUNG_S - self._clock(), 0.0))
@@ -165,6 +162,7 @@ class ProcessorEnergy:
                 self._tracker = None
             else:
                 self._tracker.flush()
+                trim(self._tracker)
             if self._output.total is None:  # codecarbon logs its exceptions and goes on
                 self._failure = self._failure or "codecarbon could not measure"
             else:
@@ -178,7 +176,7 @@ class ProcessorEnergy:
             late_s = (self._tracked_from_s or 0.0) - (self._start_s or 0.0)
             late = late_s / row.duration if row.duration > 0 else 0.0
             self._fill = (row.cpu_energy * late, row.ram_energy * late)
-        source = self._last.cpu_source if self._last else _cpu_source(self._tracker)
+        source = self._last.cpu_source if self._last else cpu_source(self._tracker)
         intensity = None
         if self._grid.known:
             intensity = self._last.intensity_g_per_kwh if self._last else None
@@ -192,92 +190,6 @@ class ProcessorEnergy:
             cpu_source=source,
             row=row,
         )
-
-
-class _Output:
-    """Takes codecarbon's row instead of a file: what codecarbon calls an output handler."""
-
-    total: Any = None
-
-    def out(self, total: Any, delta: Any) -> None:
-        self.total = total
-
-    def live_out(self, total: Any, delta: Any) -> None:
-        pass
-
-    def task_out(self, data: Any, experiment_name: str) -> None:
-        pass
-
-    def exit(self) -> None:
-        pass
-
-
-def configuration() -> dict[str, str]:
-    """Give what codecarbon's configuration files and environment variables say, value by name."""
-    config = require("codecarbon.core.config", extra="carbon")
-    logging.getLogger("codecarbon").setLevel(logging.ERROR)  # its import sets another level
-    settings: dict[str, str] = config.get_hierarchical_config()
-    return settings
-
-
-def _build_tracker(grid: Grid, output: _Output, project_name: str, pue: float) -> Any:
-    """Make codecarbon's tracker ready to start; what it may ask of the network is turned off."""
-    settings = configuration()
-    codecarbon = require("codecarbon", extra="carbon")
-    _spare_scontrol()
-    _spare_cpuinfo()
-    tracker = codecarbon.OfflineEmissionsTracker(
-        country_iso_code=grid.country_iso_code,
-        region=grid.region,
-        # without a grid codecarbon would take the world's mean: its emissions are not used then
-        force_carbon_intensity_g_co2e_kwh=grid.intensity_g_per_kwh if grid.known else 0.0,
-        cloud_provider=None,
-        cloud_region=None,
-        country_2letter_iso_code=None,
-        project_name=project_name,
-        pue=pue,
-        tracking_mode="machine",
-        measure_power_secs=_NEVER_S,
-        api_call_interval=-1,
-        allow_multiple_runs=True,  # otherwise it takes a lock file, and SIGINT and SIGTERM with it
-        output_dir=os.curdir,
-        output_methods=[],
-        output_handlers=[output],
-        emissions_endpoint=None,
-        electricitymaps_api_token="",  # None would let an old configuration file bring its token in
-        log_level=settings.get("log_level", "error"),
-    )
-    tracker.get_detected_hardware()
-    importlib.import_module("codecarbon.core.emissions")
-    if grid.country_iso_code is not None and grid.intensity_g_per_kwh is None:
-        importlib.import_module("codecarbon.input").DataSource().get_global_energy_mix_data()
-    return tracker
-
-
-def _cpu_source(tracker: Any) -> str | None:
-    modes = [getattr(part, "_mode", None) for part in getattr(tracker, "_hardware", ())]
-    return next((_CPU_SOURCES[mode] for mode in modes if mode in _CPU_SOURCES), None)
-
-
-def _spare_scontrol() -> None:
-    """In a SLURM job codecarbon asks ``scontrol``, and fails in a container that has none."""
-    if shutil.which("scontrol") is None:
-        for name in ("codecarbon.core.util", "codecarbon.external.ram"):
-            vars(importlib.import_module(name))["SLURM_JOB_ID"] = None
-
-
-def _spare_cpuinfo() -> None:
-    """Tell codecarbon the processor's name, for which it would run a process of more than a second."""
-    name = host.cpu_name()
-    if name in (platform.processor(), platform.machine()):  # /proc/cpuinfo does not have it
-        return
-    cpuinfo: Any = importlib.import_module("cpuinfo")
-    asked = cpuinfo.get_cpu_info
-    cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
-    try:
-        importlib.import_module("codecarbon.core.util").detect_cpu_model()  # which remembers the answer
-    finally:
-        cpuinfo.get_cpu_info = asked
 
 
 def _guard_forks() -> None:

@@ -275,7 +275,7 @@ def test_a_failure_of_codecarbon_is_one_warning(
     def build(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(processor_energy, "_build_tracker", build)
+    monkeypatch.setattr(processor_energy, "build_tracker", build)
     with pytest.warns(UserWarning, match=str(error)) as caught:
         trainer = fit(tmp_path, CarbonTracker(country_iso_code="DEU"))
     assert trainer.current_epoch == 2

@@ -77,7 +77,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
             made.append(FakeTracker(output, mode=mode, clock=clock))
             return made[0]
 
-        monkeypatch.setattr(processor_energy, "_build_tracker", build)
+        monkeypatch.setattr(processor_energy, "build_tracker", build)
         monkeypatch.setattr(processor_energy, "_YOUNG_S", 0.0)
         meter = ProcessorEnergy(grid, clock=clock)
         meter.prepare()
@@ -155,6 +155,35 @@ def test_reading_waits_for_codecarbon_as_long_as_asked(fake: Any) -> None:
     assert it.meter.read(wait_s=30.0) is not None
 
 
+def test_reading_waits_only_once_for_what_does_not_answer(fake: Any) -> None:
+    """As where ``nvidia-smi`` hangs, which codecarbon runs."""
+    never = threading.Event()
+    it = fake(ready=never)
+    it.meter.start()
+    begun_s = time.perf_counter()
+    assert it.meter.read(wait_s=0.3) is None
+    for _ in range(20):
+        assert it.meter.read(wait_s=0.3) is None
+    assert it.meter.stop(wait_s=0.3) is None
+    assert time.perf_counter() - begun_s < 5.0
+    assert "not ready" in it.meter.failure
+    never.set()
+
+
+def test_codecarbons_memory_does_not_grow_without_end(fake: Any) -> None:
+    it = fake()
+    it.meter.start()
+    tracker = it.made[0]
+    tracker._cpu_utilization_history = [50.0] * 3600
+    tracker._clear_utilization_history = lambda: tracker._cpu_utilization_history.clear()
+    it.clock.now_s += 1.0
+    it.meter.read()
+    assert len(tracker._cpu_utilization_history) == 3600
+    tracker._cpu_utilization_history.append(50.0)
+    it.meter.read()
+    assert tracker._cpu_utilization_history == []
+
+
 def test_a_fork_waits_for_the_imports_of_the_background(fake: Any) -> None:
     ready = threading.Event()
     it = fake(ready=ready)
@@ -175,7 +204,7 @@ def test_a_failure_of_codecarbon_is_told_and_not_raised(
     def build(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(processor_energy, "_build_tracker", build)
+    monkeypatch.setattr(processor_energy, "build_tracker", build)
     meter = ProcessorEnergy(GERMANY)
     meter.prepare()
     meter.start()
