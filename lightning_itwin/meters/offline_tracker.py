@@ -86,7 +86,7 @@ def build_tracker(grid: Grid, output: RowTaker, project_name: str, pue: float) -
 
 
 def cpu_source(tracker: Any) -> str | None:
-    """Say how a tracker finds the processor's energy: ``"rapl"``, ``"load"``, ``"constant"``; None if unknown."""
+    """Say how the processor is measured: ``"rapl"``, ``"load"`` or ``"constant"``; None if it is unknown."""
     modes = [getattr(part, "_mode", None) for part in getattr(tracker, "_hardware", ())]
     return next((_CPU_SOURCES[mode] for mode in modes if mode in _CPU_SOURCES), None)
 
