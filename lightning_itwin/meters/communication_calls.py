@@ -34,6 +34,7 @@ from lightning_itwin.meters.communication import HostCommunication
 from lightning_itwin.meters.intervals import intervals
 
 Call = Callable[..., Any]
+Target = tuple[Any, str, Callable[[Call], Call]]  # owner, name, what wraps it
 _DDP, _REGISTER = torch.nn.parallel.DistributedDataParallel, "register_comm_hook"
 
 
@@ -53,16 +54,19 @@ class CommunicationCalls:
         self._wrappers: dict[int, Any] = {}
         self._forget()
 
-    def start(self, optimizers: Iterable[Any] = ()) -> None:
+    def start(self, optimizers: Iterable[Any] = (), *, on_gpu: bool = False) -> None:
         """Wrap the calls of the libraries that are loaded by now; this thread is the training's.
 
         Args:
             optimizers: the training's; Horovod's among them wait in their own ``synchronize``.
+            on_gpu: the training runs on a GPU, where kernels and Gloo's threads tell of all communication but
+                Horovod's, so that nothing else is wrapped.
         """
         self._forget()
         self._training_thread = threading.get_ident()
-        for owner, name, wrap in self._targets(optimizers):
-            self._patch(owner, name, wrap)
+        if not on_gpu:
+            self._patch_all(self._torch_targets())
+        self._patch_all(self._horovod_targets(optimizers))
         self._noting = True
 
     def stop(self) -> HostCommunication:
@@ -126,7 +130,7 @@ class CommunicationCalls:
         self._flying: dict[Any, int] = {}
         self._operations = 0
 
-    def _targets(self, optimizers: Iterable[Any]) -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
+    def _torch_targets(self) -> Iterator[Target]:
         for owner in _loaded(COLLECTIVE_MODULES):
             for name in COLLECTIVES:
                 yield owner, name, self._blocking_call
@@ -135,6 +139,8 @@ class CommunicationCalls:
         yield torch.futures.Future, "wait", self._drain
         yield torch._C.Future, "wait", self._drain
         yield torch.autograd, "backward", self._backward
+
+    def _horovod_targets(self, optimizers: Iterable[Any]) -> Iterator[Target]:
         for owner in _loaded(HOROVOD_MODULES):
             for name in HOROVOD_CALLS:
                 yield owner, name, self._blocking_call
@@ -145,15 +151,16 @@ class CommunicationCalls:
             if hasattr(optimizer, "synchronize") and hasattr(optimizer, "_handles"):
                 yield optimizer, "synchronize", self._blocking_call
 
-    def _patch(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-        original = _get(owner, name)
-        if original is None:
-            return
-        if id(original) not in self._wrappers:
-            self._wrappers[id(original)] = wrap(original)
-        wrapper = self._wrappers[id(original)]
-        self._patches.append((owner, name, vars(owner).get(name), wrapper))
-        _set(owner, name, wrapper)
+    def _patch_all(self, targets: Iterable[Target]) -> None:
+        for owner, name, wrap in targets:
+            original = _get(owner, name)
+            if original is None:
+                continue
+            if id(original) not in self._wrappers:
+                self._wrappers[id(original)] = wrap(original)
+            wrapper = self._wrappers[id(original)]
+            self._patches.append((owner, name, vars(owner).get(name), wrapper))
+            _set(owner, name, wrapper)
 
     def _note(self, start_ns: int) -> None:
         own = threading.get_ident() == self._training_thread

@@ -164,7 +164,7 @@ class CommunicationMeter:
     def _start(self, optimizers: Iterable[Any], *, operators: bool) -> None:
         clock = time.perf_counter()
         session = TraceSession(self._device, operators=operators)
-        self._calls.start(optimizers)
+        self._calls.start(optimizers, on_gpu=self._device.type == "cuda")
         try:
             session.start()
         except RuntimeError:

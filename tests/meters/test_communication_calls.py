@@ -122,6 +122,15 @@ def test_nothing_is_wrapped_outside_a_window() -> None:
     assert (dist.all_reduce, dist.Work.wait, torch.autograd.backward) == before
 
 
+def test_on_a_gpu_horovod_alone_is_wrapped(clock: Clock, horovod: Any) -> None:
+    before = dist.all_reduce, dist.Work.wait, torch.autograd.backward
+    calls = CommunicationCalls()
+    calls.start(on_gpu=True)
+    assert (dist.all_reduce, dist.Work.wait, torch.autograd.backward) == before
+    horovod.synchronize(horovod.allreduce_async_(None))
+    assert seconds(calls.stop().flights) == [[0.0, 11.0]]
+
+
 def test_who_wraps_the_wrapper_keeps_his_own(monkeypatch: pytest.MonkeyPatch, group: None) -> None:
     original = dist.all_reduce
     calls = CommunicationCalls()
