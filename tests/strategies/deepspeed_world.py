@@ -38,11 +38,13 @@ class Odd(LightningModule):
         self.norm = nn.BatchNorm1d(5, momentum=None)
         self.scale = nn.Parameter(torch.tensor(1.5))
 
-    def training_step(self, batch, batch_idx):
+    def loss(self, batch):
         x = self.frozen(batch[0])
-        loss = nn.functional.mse_loss(
-            self.decoder(self.norm(self.encoder(x)) + self.twin(x)) * self.scale, batch[0]
-        )
+        y = self.decoder(self.norm(self.encoder(x)) + self.twin(x)) * self.scale
+        return nn.functional.mse_loss(y, batch[0])
+
+    def training_step(self, batch, batch_idx):
+        loss = self.loss(batch)
         self.losses.append(float(self.trainer.strategy.reduce(loss.detach().float().clone())))
         return loss
 
@@ -55,11 +57,9 @@ class Odd(LightningModule):
         return self.encoder(batch[0])
 
     def configure_optimizers(self):
-        groups = [
-            {"params": [p for p in self.parameters() if p.ndim > 1], "weight_decay": 0.01},
-            {"params": []},
-            {"params": [p for p in self.parameters() if p.ndim <= 1], "lr": 5e-3},
-        ]
+        decayed = [p for name, p in self.named_parameters() if name.endswith("weight") and "norm" not in name]
+        others = [p for p in self.parameters() if not any(p is weight for weight in decayed)]
+        groups = [{"params": decayed, "weight_decay": 0.01}, {"params": []}, {"params": others, "lr": 5e-3}]
         return torch.optim.AdamW(groups, lr=1e-2)
 
 
