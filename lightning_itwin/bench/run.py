@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -116,17 +117,18 @@ class Sweep:
         for leftover in (self._records(cell), self.folder / "tensorboard" / cell.name):
             shutil.rmtree(leftover, ignore_errors=True)
         log = self._log(cell)
-        ended = {"strategy": cell.strategy, "workers": cell.workers, "repeat": cell.repeat}
+        ended = functools.partial(
+            RunOutcome, strategy=cell.strategy, workers=cell.workers, repeat=cell.repeat
+        )
         if reason := unavailable(cell.strategy):
-            return RunOutcome(**ended, status="failed", wall_s=0.0, reason=reason)
+            return ended(status="failed", wall_s=0.0, reason=reason)
         write_json(self._order_file(cell), dataclasses.asdict(self._order(cell)))
         running = self._launcher.start(self._world(cell))
         try:
             end = running.wait()
         finally:
             running.stop()
-        return RunOutcome(
-            **ended,
+        return ended(
             status=end.status,
             wall_s=end.wall_s,
             reason=end.reason,

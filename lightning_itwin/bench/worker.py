@@ -17,6 +17,7 @@ from lightning.pytorch import Callback, Trainer
 
 from lightning_itwin.bench.order import Order
 from lightning_itwin.callbacks import CarbonTracker, CommunicationProfiler, EpochTimer, GPUMonitor
+from lightning_itwin.callbacks.measuring_callback import callbacks_of
 from lightning_itwin.callbacks.run_records import RunRecords
 from lightning_itwin.cli import ItwinCLI
 from lightning_itwin.optional import available
@@ -35,8 +36,9 @@ class BenchCLI(ItwinCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = super().instantiate_trainer(**kwargs)
-        present = tuple(type(callback) for callback in trainer.callbacks)
-        trainer.callbacks[:0] = [meter for meter in self._meters() if type(meter) not in present]
+        callbacks = callbacks_of(trainer)
+        present = [type(callback) for callback in callbacks]
+        callbacks[:0] = [meter for meter in self._meters() if type(meter) not in present]
         return trainer
 
     def before_fit(self) -> None:

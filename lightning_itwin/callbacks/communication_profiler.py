@@ -14,6 +14,7 @@ from lightning.pytorch.profilers import PyTorchProfiler
 from torch.optim import Optimizer
 
 from lightning_itwin.callbacks.collectives import gather
+from lightning_itwin.callbacks.epoch_timer import EpochTimer
 from lightning_itwin.callbacks.measuring_callback import MeasuringCallback
 from lightning_itwin.meters.communication import CommunicationReading, straggler_waits
 from lightning_itwin.meters.communication_calls import CommunicationCalls, CommunicationHooks
@@ -46,6 +47,8 @@ class CommunicationProfiler(MeasuringCallback):
     >>> from lightning.pytorch import Trainer
     >>> trainer = Trainer(callbacks=[CommunicationProfiler()], logger=False, enable_model_summary=False)
     """
+
+    brings = (EpochTimer,)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from lightning_itwin.callbacks.epoch_timer import EpochTimer
 from lightning_itwin.callbacks.measuring_callback import MeasuringCallback
 from lightning_itwin.callbacks.node_gpus import share_gpus
 from lightning_itwin.meters.gpu import MIN_INTERVAL_S, GPUMeans, GPUMeter
@@ -54,6 +55,8 @@ class GPUMonitor(MeasuringCallback):
     >>> from lightning.pytorch import Trainer
     >>> trainer = Trainer(callbacks=[GPUMonitor()], logger=False, enable_model_summary=False)
     """
+
+    brings = (EpochTimer,)
 
     def __init__(self, interval_s: float = 1.0, link_throughput: bool = False) -> None:
         if not (math.isfinite(interval_s) and interval_s >= MIN_INTERVAL_S):

@@ -21,15 +21,16 @@ class SlowModel(BoringModel):
         return super().training_step(batch, batch_idx)
 
 
-Trainer(
-    max_epochs=-1,
-    accelerator="cpu",
-    limit_train_batches=10,
-    limit_val_batches=1,
-    logger=CSVLogger(sys.argv[1]),
-    log_every_n_steps=1,
-    enable_progress_bar=False,
-    enable_model_summary=False,
-    enable_checkpointing=False,
-    callbacks=[EpochTimer(), GPUMonitor(), CommunicationProfiler(), CarbonTracker("DEU")],
-).fit(SlowModel())
+if __name__ == "__main__":  # pytest imports every file in search of doctests
+    Trainer(
+        max_epochs=-1,
+        accelerator="cpu",
+        limit_train_batches=10,
+        limit_val_batches=1,
+        logger=CSVLogger(sys.argv[1]),
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        callbacks=[EpochTimer(), GPUMonitor(), CommunicationProfiler(), CarbonTracker("DEU")],
+    ).fit(SlowModel())
