@@ -100,7 +100,8 @@ class Sleeper(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1e-3)
 
     def train_dataloader(self) -> torch.utils.data.DataLoader:
-        return torch.utils.data.DataLoader(torch.randn(2 * STEPS, WIDTH), batch_size=1)
+        width = self.layers[0].in_features
+        return torch.utils.data.DataLoader(torch.randn(2 * STEPS, width), batch_size=1)
 
 
 class Link:
@@ -178,10 +179,10 @@ class Link:
 
     def _attach_horovod(self, horovod: Any) -> None:
         launch, wait = horovod.allreduce_async_, horovod.synchronize
-        horovod.allreduce_async_ = lambda *args, **kwargs: launch(*args, **kwargs) if self.on else -1
+        horovod.allreduce_async_ = lambda *args, **kwargs: launch(*args, **kwargs) if self.on else None
 
-        def synchronize(handle: int) -> Any:
-            if handle == -1:
+        def synchronize(handle: int | None) -> Any:
+            if handle is None:
                 return None
             self.sleep_once()
             return wait(handle)
@@ -307,7 +308,7 @@ def run_world(strategy: str, levels_s: list[float], **order: Any) -> Outcome | N
             starter=STARTERS.get(strategy, "torchrun"),
             log=Path(folder) / "log",
             environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-            timeout_s=90 + len(levels_s) * STEPS * 0.5,
+            timeout_s=300 + len(levels_s) * STEPS,
         )
         end = LocalLauncher().start(world).wait()
         if end.status != "ok":

@@ -182,7 +182,7 @@ class CommunicationProfiler(MeasuringCallback):
         if self._meter.lost:
             return
         if isinstance(getattr(trainer, "profiler", None), PyTorchProfiler):
-            self._give_up("Trainer(profiler='pytorch') profiles this training")
+            self._give_up("Trainer(profiler='pytorch') is at work; use one profiler at a time")
             return
         try:
             begin(trainer.optimizers)
@@ -196,17 +196,17 @@ class CommunicationProfiler(MeasuringCallback):
         if self._meter.measuring:
             self._meter.end(window.steps_open)
             if self._meter.lost:
-                self._give_up("another profiler has taken its events")
+                self._give_up(self._meter.lost)
         window.open = False
         window.steps_open = 0
 
     def _give_up(self, reason: str) -> None:
         # This rank counts on: the others may be measuring, and want its answer at the end of the window.
-        self._meter.lost = True
+        self._meter.lost = reason
         if not self._warned:
             self._warned = True
             warnings.warn(
-                f"CommunicationProfiler leaves out a window: {reason}. Use one profiler at a time.",
+                f"CommunicationProfiler leaves out a window: {reason}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -79,7 +79,8 @@ class CommunicationCalls:
                 _set(owner, name, original)
         self._patches.clear()
         self._wrappers.clear()
-        flights = [*self._flights, *((start, now) for start in list(self._flying.values()))]
+        still = [*self._flying.values(), *self._handles.values()]
+        flights = [*self._flights, *((start, now) for start in still)]
         seen = HostCommunication(
             blocking=intervals(self._blocking),
             elsewhere=intervals(self._elsewhere),
@@ -127,7 +128,8 @@ class CommunicationCalls:
         self._elsewhere: list[tuple[int, int]] = []
         self._flights: list[tuple[int, int]] = []
         self._drains: list[tuple[int, int]] = []
-        self._flying: dict[Any, int] = {}
+        self._flying: dict[object, int] = {}  # start of each future's flight
+        self._handles: dict[int, int] = {}  # start of each flight of Horovod's
         self._operations = 0
 
     def _torch_targets(self) -> Iterator[Target]:
@@ -218,8 +220,9 @@ class CommunicationCalls:
             self._land_finished()
             start = time.time_ns()
             handle = blocking(*args, **kwargs)
-            self._flying[handle] = start
-            self._operations += 1
+            if handle is not None:
+                self._handles[handle] = start
+                self._operations += 1
             return handle
 
         return launched
@@ -228,7 +231,7 @@ class CommunicationCalls:
         blocking = self._blocking_call(synchronize)
 
         @functools.wraps(synchronize)
-        def synchronized(handle: Any) -> Any:
+        def synchronized(handle: int) -> Any:
             if not self._noting:
                 return synchronize(handle)
             self._land_finished()
@@ -239,8 +242,8 @@ class CommunicationCalls:
 
         return synchronized
 
-    def _land(self, handle: Any) -> None:
-        start = self._flying.pop(handle, None)
+    def _land(self, handle: int) -> None:
+        start = self._handles.pop(handle, None)
         if start is not None:
             self._flights.append((start, time.time_ns()))
 
@@ -248,15 +251,14 @@ class CommunicationCalls:
         # Horovod tells no time of completion: whether the oldest is done is asked whenever a call passes by.
         from horovod.torch.mpi_ops import poll
 
-        for handle in list(self._flying):
-            if not isinstance(handle, int):
-                continue
+        while self._handles:
+            oldest = next(iter(self._handles))
             try:
-                if not poll(handle):
+                if not poll(oldest):
                     return
             except (ValueError, RuntimeError):  # someone waited for it behind our back
                 pass
-            self._land(handle)
+            self._land(oldest)
 
 
 class CommunicationHooks:

@@ -60,7 +60,7 @@ class CommunicationMeter:
         self._operator_share: float | None = None
         self.steps = 0
         self.cost_s = 0.0
-        self.lost = False
+        self.lost = ""  # why the window is worth nothing, if it is
 
     @property
     def source(self) -> str:
@@ -132,7 +132,9 @@ class CommunicationMeter:
         clock = time.perf_counter()
         trace, host, waits = self._stop()
         if trace is None:
-            self.lost = True
+            self.lost = "another profiler has taken its events"
+        elif self._device.type == "cuda" and not trace.events.on_device.any():
+            self.lost = "no kernel was recorded; CUPTI may be forbidden on this machine"
         elif steps:
             self._reading += self._read(trace, host, waits)
             self.steps += steps

@@ -67,7 +67,7 @@ class TraceSession:
             RuntimeError: another profiler is running.
         """
         if profiler_is_running():
-            raise RuntimeError("PyTorch's profiler is running already; a second one would empty it")
+            raise RuntimeError("PyTorch's profiler is running already; use one profiler at a time")
         os.environ.setdefault("KINETO_LOG_LEVEL", _QUIET)
         self._profile.__enter__()
         with record_function(_MARK):

@@ -50,7 +50,7 @@ class ScriptedMeter(CommunicationMeter):
         self._under_way: str | None = None
         self._reading = CommunicationReading()
         self._operator_share = None
-        self.steps, self.cost_s, self.lost = 0, 0.0, False
+        self.steps, self.cost_s, self.lost = 0, 0.0, ""
 
     def begin_operators(self, optimizers: Any = ()) -> None:
         log.append("slice")

@@ -102,7 +102,7 @@ def test_a_stretch_without_a_step_is_left_out(traces: Any) -> None:
     meter = CommunicationMeter(CPU)
     meter.begin()
     meter.end(0)
-    assert (meter.read().wall_s, meter.steps, meter.lost) == (0.0, 0, False)
+    assert (meter.read().wall_s, meter.steps, meter.lost) == (0.0, 0, "")
 
 
 def test_a_stretch_that_another_profiler_took_is_lost(traces: Any) -> None:
@@ -110,9 +110,17 @@ def test_a_stretch_that_another_profiler_took_is_lost(traces: Any) -> None:
     meter = CommunicationMeter(CPU)
     meter.begin()
     meter.end(1)
-    assert meter.lost
+    assert "another profiler" in meter.lost
     meter.reset()
     assert not meter.lost
+
+
+def test_a_gpu_without_kernels_was_not_seen(traces: Any) -> None:
+    traces([OPERATOR])
+    meter = CommunicationMeter(CUDA)
+    meter.begin()
+    meter.end(1)
+    assert "CUPTI" in meter.lost
 
 
 def test_a_lost_slice_leaves_the_operators_to_the_window(traces: Any) -> None:
