@@ -60,11 +60,11 @@ class Cell:
         runs: its runs, those that failed included.
         speedup_interval: 95 % interval of the speedup, round by round; None without a run on one worker.
         serial_fraction: Karp and Flatt's, for a strong scaling.
-        communication_percent, communication_wait_percent, data_wait_percent, profiler_cost_percent,
-            measured_percent: means over repeats of the runs' values.
+        communication_percent, communication_wait_percent: means over repeats of the runs' values.
+        data_wait_percent, profiler_cost_percent, measured_percent: likewise.
         epoch_energy_kwh, epoch_emissions_kg, epoch_gpu_energy_wh: an epoch's share of the run's.
-        energy_kwh_per_1000_samples, emissions_kg_per_1000_samples, gpu_energy_wh_per_1000_samples: the share
-            of 1000 samples.
+        energy_kwh_per_1000_samples, emissions_kg_per_1000_samples: the share of 1000 samples.
+        gpu_energy_wh_per_1000_samples: likewise.
         notes: what to know about the numbers.
     """
 

@@ -171,8 +171,8 @@ def student_t_quantile(probability: float, degrees: int) -> float:
     Reference:
         M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
 
-    >>> [round(student_t_quantile(0.975, degrees), 3) for degrees in (1, 2, 5, 19)]
-    [12.706, 4.303, 2.571, 2.093]
+    >>> tuple(round(student_t_quantile(0.975, degrees), 3) for degrees in (1, 2, 5, 19))
+    (12.706, 4.303, 2.571, 2.093)
     """
     low, high = -1e6, 1e6
     for _ in range(200):
