@@ -240,7 +240,8 @@ writer = RecordWriter(Path({str(path)!r}))
 for number in itertools.count():
     writer.write(GPURecord(
         time_unix_s=float(number), rank=0, node="n" * 2000, index=0, uuid="u", name="g",
-        utilization_percent=None, memory_gib=None, memory_total_gib=None, power_w=None, temperature_c=None, energy_wh=None,
+        utilization_percent=None, memory_gib=None, memory_total_gib=None, power_w=None,
+        temperature_c=None, energy_wh=None,
         energy_source=None,
     ))
 """
