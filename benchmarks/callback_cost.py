@@ -232,7 +232,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=600, help="steps of a training (%(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds (%(default)s)")
-    parser.add_argument("--conv-batch", type=int, default=40, help="batch of the convnet (%(default)s)")
+    parser.add_argument("--conv-batch", type=int, default=24, help="batch of the convnet (%(default)s)")
     parser.add_argument(
         "--memory-steps", type=int, nargs=2, default=(200, 1000), help="steps to compare (%(default)s)"
     )

@@ -299,25 +299,25 @@ class Outcome:
 
 def run_world(strategy: str, levels_s: list[float], **order: Any) -> Outcome | None:
     """Train once on two processes, one epoch a level."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {"late": False, "straggle_s": 0.0, "width": WIDTH, "alternate": True, **order}
-        settings |= {"strategy": strategy, "levels": levels_s, "out": folder}
-        world = World(
-            command=(str(Path(__file__).resolve()), "--order", json.dumps(settings)),
-            workers=2,
-            starter=STARTERS.get(strategy, "torchrun"),
-            log=Path(folder) / "log",
-            environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-            timeout_s=300 + len(levels_s) * STEPS,
-        )
-        end = LocalLauncher().start(world).wait()
-        if end.status != "ok":
+    settings = {"late": False, "straggle_s": 0.0, "width": WIDTH, "alternate": True, **order}
+    for _ in range(2):  # PyTorch 2.13 may abort at the exit of a process while Gloo's threads end
+        with tempfile.TemporaryDirectory() as folder:
+            told = json.dumps(settings | {"strategy": strategy, "levels": levels_s, "out": folder})
+            world = World(
+                command=(str(Path(__file__).resolve()), "--order", told),
+                workers=2,
+                starter=STARTERS.get(strategy, "torchrun"),
+                log=Path(folder) / "log",
+                environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+                timeout_s=300 + len(levels_s) * STEPS,
+            )
+            end = LocalLauncher().start(world).wait()
+            if end.status == "ok":
+                truth = [json.loads((Path(folder) / f"truth-{rank}.json").read_text()) for rank in (0, 1)]
+                windows = Run.read(Path(folder) / "records").of(CommunicationRecord)
+                return Outcome(truth=truth, windows=list(windows))
             print(f"{strategy}: {end.reason}\n{end.log_tail}", file=sys.stderr)
-            return None
-        return Outcome(
-            truth=[json.loads((Path(folder) / f"truth-{rank}.json").read_text()) for rank in (0, 1)],
-            windows=list(Run.read(Path(folder) / "records").of(CommunicationRecord)),
-        )
+    return None
 
 
 def measure(case: str, outcome: Outcome | None, levels_s: list[float], form: str) -> list[Figure]:

@@ -8,6 +8,7 @@ fully busy GPU comes out as 30-60 % computation elsewhere).
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -173,15 +174,16 @@ def from_chrome_trace(path: Path) -> TraceEvents:
     """Read a trace file that ``torch.profiler.profile.export_chrome_trace`` wrote.
 
     Args:
-        path: the file, JSON; its times are in microseconds.
+        path: the file, JSON, gzipped if its name ends so; its times are in microseconds.
 
     Raises:
         ValueError: the file is no trace.
     """
     try:
-        trace = json.loads(path.read_text(encoding="utf-8"))
-        events = trace["traceEvents"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        read = gzip.open if path.suffix == ".gz" else open
+        with read(path, "rb") as file:
+            events = json.load(file)["traceEvents"]
+    except (json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a Chrome trace of torch.profiler: {error!r}") from None
     rows = []
     for event in events:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,7 +132,8 @@ def test_kinetos_events_are_read_from_memory() -> None:
     assert len(from_kineto([])) == 0
 
 
-def test_a_chrome_trace_is_read_from_its_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["trace.json", "trace.json.gz"])
+def test_a_chrome_trace_is_read_from_its_file(tmp_path: Path, name: str) -> None:
     def row(name: str, category: str, start_us: float, duration_us: float, **more: object) -> dict:
         return {
             "ph": "X",
@@ -143,7 +145,7 @@ def test_a_chrome_trace_is_read_from_its_file(tmp_path: Path) -> None:
             **more,
         }
 
-    path = tmp_path / "trace.json"
+    path = tmp_path / name
     rows = [
         row("ampere_sgemm", "kernel", 1.5, 2.0),
         row("ncclDevKernel_AllReduce", "kernel", 2.0, 4.0),
@@ -153,16 +155,18 @@ def test_a_chrome_trace_is_read_from_its_file(tmp_path: Path) -> None:
         row("cudaLaunchKernel", "cuda_runtime", 0.0, 1.0),
         {"ph": "M", "name": "process_name", "ts": 0},
     ]
-    path.write_text(json.dumps({"traceEvents": rows}), encoding="utf-8")
+    text = json.dumps({"traceEvents": rows}).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     events = from_chrome_trace(path)
     assert len(events) == 5
     assert events.computation_kernels.tolist() == [[1500, 3500]]
     assert events.communication_kernels.tolist() == [[2000, 6000]]
 
 
+@pytest.mark.parametrize("name", ["no.json", "no.json.gz"])
 @pytest.mark.parametrize("text", ["{", "[]", '{"events": []}', "1"])
-def test_a_file_that_is_no_trace_is_named(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "no.json"
+def test_a_file_that_is_no_trace_is_named(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"no\.json is not a Chrome trace"):
+    with pytest.raises(ValueError, match=rf"{name} is not a Chrome trace"):
         from_chrome_trace(path)
