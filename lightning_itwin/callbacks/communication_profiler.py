@@ -17,7 +17,8 @@ from lightning_itwin.callbacks.collectives import gather
 from lightning_itwin.callbacks.epoch_timer import EpochTimer
 from lightning_itwin.callbacks.measuring_callback import MeasuringCallback
 from lightning_itwin.meters.communication import CommunicationReading, straggler_waits
-from lightning_itwin.meters.communication_calls import CommunicationCalls, CommunicationHooks
+from lightning_itwin.meters.communication_calls import CommunicationCalls
+from lightning_itwin.meters.communication_hooks import CommunicationHooks
 from lightning_itwin.meters.communication_meter import CommunicationMeter
 from lightning_itwin.meters.profile_window import TimeBudget, WindowPlan, plan_window
 from lightning_itwin.records import CommunicationRecord, tags

@@ -35,7 +35,6 @@ from lightning_itwin.meters.intervals import intervals
 
 Call = Callable[..., Any]
 Target = tuple[Any, str, Callable[[Call], Call]]  # owner, name, what wraps it
-_DDP, _REGISTER = torch.nn.parallel.DistributedDataParallel, "register_comm_hook"
 
 
 class CommunicationCalls:
@@ -259,37 +258,6 @@ class CommunicationCalls:
             except (ValueError, RuntimeError):  # someone waited for it behind our back
                 pass
             self._land(oldest)
-
-
-class CommunicationHooks:
-    """Wraps the communication hooks that DDP modules get while it is installed.
-
-    Args:
-        calls: what notes the hooks' times.
-    """
-
-    def __init__(self, calls: CommunicationCalls) -> None:
-        self._calls = calls
-        self._original: Call | None = None
-
-    def install(self) -> None:
-        """Wrap ``DistributedDataParallel.register_comm_hook``; a second call changes nothing."""
-        if self._original is not None or not torch.distributed.is_available():
-            return
-        original = self._original = _get(_DDP, _REGISTER)
-
-        @functools.wraps(original)
-        def register(module: Any, state: object, hook: Call) -> Any:
-            return original(module, state, self._calls.watch_hook(hook))
-
-        self._wrapper = register
-        _set(_DDP, _REGISTER, register)
-
-    def remove(self) -> None:
-        """Undo it; hooks that are registered pass through from now on."""
-        if self._original is not None and _get(_DDP, _REGISTER) is self._wrapper:
-            _set(_DDP, _REGISTER, self._original)
-        self._original = None
 
 
 def _call_when_graph_is_done(tensors: Any, callback: Callable[[], None]) -> Any:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -10,33 +9,9 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 
-from lightning_itwin.meters import communication_calls
-from lightning_itwin.meters.communication_calls import CommunicationCalls, CommunicationHooks
-from lightning_itwin.meters.intervals import Intervals
-
-_NS = 10**9
-
-
-class Clock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 0
-
-    def time_ns(self) -> int:
-        return self.now_s * _NS
-
-    def sleep(self, seconds: int) -> None:
-        self.now_s += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(communication_calls, "time", clock)
-    return clock
+from lightning_itwin.meters.communication_calls import CommunicationCalls
+from tests.meters.made_up_clock import Clock, seconds
 
 
 @pytest.fixture(autouse=True)
@@ -45,22 +20,10 @@ def _everything_is_put_back() -> Iterator[None]:
         *((dist, name) for name in ("all_reduce", "broadcast", "barrier", "all_gather")),
         *((dist.distributed_c10d, "all_reduce"), (dist.Work, "wait"), (torch.autograd, "backward")),
         *((torch.futures.Future, "wait"), (torch._C.Future, "wait")),
-        (nn.parallel.DistributedDataParallel, "register_comm_hook"),
     ]
     before = [vars(owner)[name] for owner, name in places]
     yield
     assert [vars(owner)[name] for owner, name in places] == before
-
-
-def seconds(spans: Intervals) -> list[list[float]]:
-    return (spans / _NS).tolist()
-
-
-@pytest.fixture
-def group() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 def test_a_collective_counts_as_a_whole_with_the_delay_that_someone_put_in(
@@ -216,93 +179,6 @@ def test_waiting_for_a_future_is_a_drain(clock: Clock) -> None:
     calls.start()
     assert future.wait() == 3
     assert seconds(calls.stop().drains)[0] == [0.0, 0.0]
-
-
-# ---------------------------------------------------------------- communication hooks of DDP
-@pytest.fixture
-def ddp(group: None) -> Iterator[tuple[Callable[[Any], nn.Module], CommunicationCalls]]:
-    calls = CommunicationCalls()
-    hooks = CommunicationHooks(calls)
-    hooks.install()
-    hooks.install()
-
-    def wrap(hook: Any) -> nn.Module:
-        module = nn.parallel.DistributedDataParallel(nn.Linear(2, 1))
-        module.register_comm_hook(None, hook)
-        return module
-
-    yield wrap, calls
-    hooks.remove()
-    hooks.remove()
-
-
-def backward(module: nn.Module) -> None:
-    module(torch.ones(1, 2)).sum().backward()
-
-
-def test_a_hook_that_sleeps_and_its_future(clock: Clock, ddp: Any) -> None:
-    wrap, calls = ddp
-
-    def hook(state, bucket):
-        clock.sleep(4)
-        return dist.all_reduce(bucket.buffer(), async_op=True).get_future().then(lambda f: f.value()[0])
-
-    module = wrap(hook)
-    calls.start()
-    backward(module)
-    told = calls.stop()
-    assert [0.0, 4.0] in seconds(told.blocking)
-    assert seconds(told.flights) == [[0.0, 4.0]]
-
-
-def test_a_future_that_is_done_late_flies_until_then(ddp: Any) -> None:
-    wrap, calls = ddp
-    late_s = 0.05
-
-    def hook(state, bucket):
-        future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
-        threading.Timer(late_s, lambda: future.set_result(bucket.buffer())).start()
-        return future
-
-    module = wrap(hook)
-    calls.start()
-    started = time.time_ns()
-    backward(module)
-    waited_s = (time.time_ns() - started) / _NS
-    told = calls.stop()
-    [[begin, end]] = told.flights.tolist()
-    assert late_s <= (end - begin) / _NS <= waited_s
-    [[drain_begin, drain_end]] = told.drains.tolist()
-    assert begin <= drain_begin <= end <= drain_end
-
-
-def test_a_flight_that_outlives_the_window_ends_with_it(clock: Clock) -> None:
-    calls = CommunicationCalls()
-    future: torch.futures.Future[int] = torch.futures.Future()
-
-    class Bucket:
-        @staticmethod
-        def buffer() -> torch.Tensor:
-            return torch.ones(1)
-
-    watched = calls.watch_hook(lambda state, bucket: future)
-    calls.start()
-    assert watched(None, Bucket()) is future
-    clock.sleep(7)
-    assert seconds(calls.stop().flights) == [[0.0, 7.0]]
-    future.set_result(1)
-    calls.start()
-    assert not len(calls.stop().flights)
-
-
-def test_a_hook_of_an_earlier_training_passes_through(ddp: Any) -> None:
-    wrap, calls = ddp
-    future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
-    future.set_result(torch.zeros(3))
-    module = wrap(lambda state, bucket: future)
-    backward(module)
-    calls.start()
-    assert not len(calls.stop().flights)
 
 
 # ---------------------------------------------------------------- Horovod, whose threads no trace shows
