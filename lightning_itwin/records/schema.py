@@ -119,7 +119,8 @@ class CommunicationRecord(Record):
         overhead_percent: ``100 * exposed_s / wall_s``.
         collectives: collectives seen in the window.
         cost_s: what profiling and analysing this window cost the training.
-        cost_percent: cost of all windows so far as a share of the training time so far.
+        cost_percent: cost of all windows so far as a share of the training time: of the whole training
+            where its length is known, else so far.
         source: how it was found, such as ``"cuda-kernels"``, ``"cpu-trace"``.
     """
 
