@@ -141,8 +141,11 @@ class DeepSpeedStrategy(LightningDeepSpeedStrategy):
         self, model: nn.Module, optimizer: Optimizer | None, lr_scheduler: Any = None
     ) -> Any:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._groups = [({}, parameters)] if optimizer is None else DeepSpeedState.groups_of(optimizer)
+        self._groups = [] if optimizer is None else DeepSpeedState.groups_of(optimizer)
         engine, wrapper = super()._setup_model_and_optimizer(model, optimizer, lr_scheduler)
+        if optimizer is None:  # DeepSpeed has made it, by its config
+            options = getattr(wrapper, "optimizer", wrapper).param_groups[0]
+            self._groups = [(options, parameters)]
         engine.set_gradient_accumulation_boundary(True)
         DeepSpeedState.undo_first_step(engine)
         return engine, wrapper

@@ -38,6 +38,9 @@ class HorovodReducer:
         self._hooks: dict[str, Any] = {}
         self._fresh: set[str] = set()
         self._in_flight: dict[str, Callable[[], None]] = {}
+        first = next(iter(self._parameters.values()), torch.zeros(0))
+        self._flag_type = _wire_type(first.dtype) if first.is_floating_point() else torch.float32
+        self._flag_device = first.device
         self._enabled = True
         self._managed = False
         self._callback_queued = False
@@ -84,12 +87,14 @@ class HorovodReducer:
         if not self._active:
             return
         flags = [(name in self._fresh, self._is_sparse(name)) for name in self._parameters]
-        reached = torch.tensor(flags, dtype=torch.int32)
-        reached_handle = self._horovod.allreduce_async_(reached, name="reached", op=self._horovod.Sum)
-        for name in self._fresh - self._in_flight.keys():
-            self._launch(name)
+        # Horovod fuses it with gradients of the same type, device and operation: no round of its own.
+        reached = torch.tensor(flags, dtype=self._flag_type, device=self._flag_device)
+        reached_handle = self._horovod.allreduce_async_(reached, name="reached", op=self._horovod.Average)
+        for name in self._parameters:
+            if name in self._fresh and name not in self._in_flight:
+                self._launch(name)
         idle = [name for name, p in self._parameters.items() if p.requires_grad and name not in self._fresh]
-        if idle:  # else nobody has to wait for what the others have reached
+        if idle:  # who has reached all of its parameters need not wait for what the others have reached
             self._horovod.synchronize(reached_handle)
             elsewhere = dict(zip(self._parameters, reached.tolist()))
             for name in idle:
@@ -141,7 +146,9 @@ class HorovodReducer:
 
     def _launch_dense(self, key: str, parameter: nn.Parameter, gradient: Tensor) -> Callable[[], None]:
         numbers = torch.view_as_real(gradient) if gradient.is_complex() else gradient
-        wire = numbers.to(_AVERAGED_AS.get(numbers.dtype, numbers.dtype)).contiguous()
+        wire = numbers
+        if numbers.dtype in _AVERAGED_AS or not numbers.is_contiguous():
+            wire = numbers.to(_wire_type(numbers.dtype)).contiguous()
         handle = self._horovod.allreduce_async_(wire, name=key, op=self._horovod.Average)
 
         def land() -> None:
@@ -160,6 +167,10 @@ class HorovodReducer:
             parameter.grad = average()
 
         return land
+
+
+def _wire_type(dtype: torch.dtype) -> torch.dtype:
+    return _AVERAGED_AS.get(dtype, dtype)
 
 
 def broadcast_module(horovod: Any, module: nn.Module) -> None:
