@@ -155,7 +155,12 @@ def test_the_learning_rate_rises_falls_and_ends_at_zero():
 
 def test_training_without_an_end_keeps_its_learning_rate():
     model = VirgoDenoiser(**SMALL)
-    runner = trainer(max_epochs=-1, max_steps=-1, max_time="00:00:00:01")
+    runner = trainer(max_epochs=-1, max_steps=-1, limit_val_batches=0)
+
+    def end_after_warmup(*_):
+        runner.should_stop = runner.global_step >= 15
+
+    model.on_train_batch_end = end_after_warmup
     runner.fit(model, datamodule=Coupled())
     assert runner.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.02)
 
