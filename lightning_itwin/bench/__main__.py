@@ -63,12 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_resumable(folder, workload)
         write_workload(folder, workload)
         missing = sweep.missing()
+        for number in (signal.SIGINT, signal.SIGTERM):  # a background job inherits that SIGINT is ignored
+            signal.signal(number, _interrupt)
         if any(not unavailable(cell.strategy) for cell in missing):
             print(f"checking that the workload {workload.name!r} can be built ...", flush=True)
             sweep.check()
     except (PlanError, FileNotFoundError, MissingExtraError) as error:
         command_line.exit(_USAGE, f"error: {error}\n")
-    signal.signal(signal.SIGTERM, _interrupt)
+    except KeyboardInterrupt:
+        print("\ninterrupted before the first training", file=sys.stderr)
+        return _INTERRUPTED
     try:
         failed = _run(sweep, len(missing))
     except KeyboardInterrupt:
