@@ -90,6 +90,11 @@ class CommunicationCalls:
         self._forget()
         return seen
 
+    def look(self) -> None:
+        """Look which of Horovod's operations are done; it does not say so itself."""
+        if self._handles:
+            self._land_finished()
+
     @property
     def notes(self) -> int:
         """Number of times noted so far: what it cost to note them grows with it."""
@@ -198,6 +203,7 @@ class CommunicationCalls:
         def watched(tensors: Any, *args: Any, **kwargs: Any) -> Any:
             if not self._noting or threading.get_ident() != self._training_thread:
                 return backward(tensors, *args, **kwargs)
+            self.look()
             graph_done: list[int] = []
             hook = _call_when_graph_is_done(tensors, lambda: graph_done.append(time.time_ns()))
             try:
@@ -216,7 +222,7 @@ class CommunicationCalls:
         def launched(*args: Any, **kwargs: Any) -> Any:
             if not self._noting:
                 return launch(*args, **kwargs)
-            self._land_finished()
+            self.look()
             start = time.time_ns()
             handle = blocking(*args, **kwargs)
             if handle is not None:
@@ -233,7 +239,7 @@ class CommunicationCalls:
         def synchronized(handle: int) -> Any:
             if not self._noting:
                 return synchronize(handle)
-            self._land_finished()
+            self.look()
             try:
                 return blocking(handle)
             finally:
@@ -247,7 +253,6 @@ class CommunicationCalls:
             self._flights.append((start, time.time_ns()))
 
     def _land_finished(self) -> None:
-        # Horovod tells no time of completion: whether the oldest is done is asked whenever a call passes by.
         from horovod.torch.mpi_ops import poll
 
         while self._handles:

@@ -142,12 +142,14 @@ class CommunicationMeter:
 
     def batch_start(self) -> None:
         """Note that the next batch has arrived."""
+        self._calls.look()
         if self._session is not None and self._waiting_since is not None:
             self._waits.append((self._waiting_since, time.time_ns()))
             self._waiting_since = None
 
     def batch_end(self) -> None:
         """Note that a step is over and the wait for the next batch begins."""
+        self._calls.look()
         if self._session is not None:
             self._waiting_since = time.time_ns()
 

@@ -237,10 +237,14 @@ def test_a_flight_lands_when_horovod_is_seen_to_be_done(clock: Clock, horovod: A
     calls = CommunicationCalls()
     calls.start()
     horovod.allreduce_async_(None)
-    clock.sleep(14)
-    horovod.allreduce_async_(None)  # asks, at 15, whether the first is done
-    clock.sleep(2)
-    assert seconds(calls.stop().flights) == [[0.0, 15.0], [15.0, 18.0]]
+    clock.sleep(9)
+    calls.look()  # at 10 it is not done yet
+    clock.sleep(5)
+    horovod.allreduce_async_(None)  # looks, at 15, whether the first is done
+    clock.sleep(11)
+    calls.look()
+    clock.sleep(1)
+    assert seconds(calls.stop().flights) == [[0.0, 15.0], [15.0, 27.0]]
 
 
 def test_a_call_that_waits_within_itself(clock: Clock, horovod: Any) -> None:
