@@ -20,7 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_itwin.optional import require
+from lightning_itwin.optional import MissingExtraError, require
 from lightning_itwin.strategies.horovod_environment import (
     HorovodEnvironment,
     Rendezvous,
@@ -62,6 +62,7 @@ class HorovodStrategy(DDPStrategy):
 
     Raises:
         MissingExtraError: Horovod is not installed; the message says how to build it.
+        ImportError: Horovod was built for another torch.
 
     Reference:
         Sergeev and Del Balso, Horovod: fast and easy distributed deep learning in TensorFlow,
@@ -83,7 +84,7 @@ class HorovodStrategy(DDPStrategy):
         process_group_backend: str = "gloo",
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
-        self._horovod: Any = require("horovod.torch", extra="horovod", then=_BUILD_COMMAND)
+        self._horovod: Any = _require_horovod()
         if HorovodEnvironment.detect():
             cluster_environment = HorovodEnvironment()
         super().__init__(
@@ -226,3 +227,15 @@ class HorovodStrategy(DDPStrategy):
             self._reducer.detach()
             self._reducer = None
         super().teardown()
+
+
+def _require_horovod() -> Any:
+    try:
+        return require("horovod.torch", extra="horovod", then=_BUILD_COMMAND)
+    except MissingExtraError:
+        raise
+    except ImportError as error:
+        raise ImportError(
+            f"Horovod is installed, but it does not work with torch {torch.__version__} ({error}). "
+            f"Build it for this one: {_BUILD_COMMAND} --force"
+        ) from error

@@ -15,6 +15,16 @@ def test_missing_horovod_is_named_with_the_command_that_builds_it(monkeypatch):
         HorovodStrategy()
 
 
+def test_horovod_for_another_torch_is_built_again(monkeypatch):
+    def broken(name):
+        raise ImportError("undefined symbol")
+
+    monkeypatch.setattr(optional, "available", lambda module: True)
+    monkeypatch.setattr(optional.importlib, "import_module", broken)
+    with pytest.raises(ImportError, match=r"undefined symbol.*horovod_build --install --force"):
+        HorovodStrategy()
+
+
 @built
 @pytest.mark.world
 @pytest.mark.parametrize(
