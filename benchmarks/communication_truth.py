@@ -447,9 +447,9 @@ def behind_slow_loopback(mbit: int, strategies: list[str], repeats: int) -> list
 def figures_inside(mbit: int, strategies: list[str], repeats: int) -> list[Figure]:
     figures = []
     for strategy in strategies:
-        # 8.4 MB of gradients a step, so that the link and not the processor decides
-        outcome = run_world(strategy, [0.0] * repeats, width=592)
-        figures += measure(f"{strategy}, slow link", outcome, [0.0] * repeats, f"{mbit} Mbit/s{{:.0s}}")
+        # 1.6 MB of gradients a step
+        outcome = run_world(strategy, [0.0] * repeats, width=256)
+        figures += measure(f"{strategy}, slow link", outcome, [0.0] * repeats, f"{mbit} Mbit/s")
     return figures
 
 
@@ -463,7 +463,7 @@ def main() -> None:
         "--repeats", type=int, default=3, help="windows and blocks of each level (%(default)s)"
     )
     parser.add_argument("--skew-ms", type=float, default=20.0, help="how late rank 1 is (%(default)s)")
-    parser.add_argument("--link-mbit", default="", help="speeds of a slow loopback, e.g. 400,800; needs root")
+    parser.add_argument("--link-mbit", default="", help="speeds of a slow loopback, e.g. 800,1600; needs root")
     parser.add_argument("--out", default="benchmarks/results/communication_truth.md", help="(%(default)s)")
     parser.add_argument("--order", help=argparse.SUPPRESS)
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
