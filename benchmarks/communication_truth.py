@@ -463,7 +463,7 @@ def main() -> None:
         "--repeats", type=int, default=3, help="windows and blocks of each level (%(default)s)"
     )
     parser.add_argument("--skew-ms", type=float, default=20.0, help="how late rank 1 is (%(default)s)")
-    parser.add_argument("--link-mbit", default="", help="speeds of a slow loopback, e.g. 800,1600; needs root")
+    parser.add_argument("--link-mbit", default="", help="speeds of a slow loopback, as 800,1600 (root)")
     parser.add_argument("--out", default="benchmarks/results/communication_truth.md", help="(%(default)s)")
     parser.add_argument("--order", help=argparse.SUPPRESS)
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
