@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_itwin.models.noise_removal import NoiseRemoval
+from lightning_itwin.models.warmup_cosine import warmup_cosine
 
 _SLOW_RATE_HZ = 16.0
 _WARMUP_STEPS = 10
@@ -208,14 +207,7 @@ class VirgoDenoiser(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-        last_step = max(1, self.trainer.estimated_stepping_batches)
-
-        def rate(step: int) -> float:
-            done = min(1.0, step / last_step)
-            return min(1.0, (step + 1) / _WARMUP_STEPS) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmup_cosine(optimizer, self.trainer.estimated_stepping_batches, _WARMUP_STEPS)
 
     def _subtract(self, batch: Batch) -> tuple[Tensor, Tensor]:
         witnesses, strain = batch

@@ -1,0 +1,323 @@
+"""Embeddings: networks that turn the whitened strain of all detectors into features for the flow."""
+
+# B batch, D detectors, T samples, C channels, F frequencies, N components of a basis, R rows
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingSettings:
+    """Which embedding, and its size.
+
+    Args:
+        kind: ``"folded"``: ResNet18 at full resolution over the series folded to an image, one row after the
+            other; ``"folded_lean"``: the same behind a stem of stride 2 and a pool; ``"svd"``: a dense
+            residual network over the whitened spectrum's projection on singular vectors of signals.
+        context_features: features that the flow is given.
+        width: channels of the ResNet's first stage (28: about 2.2e6 parameters).
+        svd_components: singular vectors a channel.
+        svd_maximum_frequency_hz: bins above it are left out of the spectrum; None: none.
+        hidden_features: width of the dense network behind the singular vectors.
+        num_blocks: its residual blocks.
+        dropout: in its blocks.
+
+    Raises:
+        ValueError: a value is outside its range.
+    """
+
+    kind: Literal["folded", "folded_lean", "svd"] = "folded"
+    context_features: int = 128
+    width: int = 28
+    svd_components: int = 200
+    svd_maximum_frequency_hz: float | None = None
+    hidden_features: int = 512
+    num_blocks: int = 3
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("folded", "folded_lean", "svd"):
+            raise ValueError(f"kind must be 'folded', 'folded_lean' or 'svd', not {self.kind!r}.")
+        sizes = ("context_features", "width", "svd_components", "hidden_features", "num_blocks")
+        wrong = {name: getattr(self, name) for name in sizes if getattr(self, name) < 1}
+        if wrong or not 0 <= self.dropout < 1:
+            raise ValueError(f"Sizes must be at least 1, dropout in [0, 1): {wrong or self.dropout}.")
+
+
+def folded_shape(samples: int) -> tuple[int, int]:
+    """Give rows and columns of a series folded as nearly to a square as its length lets it.
+
+    Raises:
+        ValueError: the length has no divisors that make at most 16 times as many columns as rows.
+
+    >>> folded_shape(65536), folded_shape(16384), folded_shape(8 * 4096)
+    ((256, 256), (128, 128), (128, 256))
+    """
+    rows = next(rows for rows in range(math.isqrt(samples), 0, -1) if samples % rows == 0)
+    if samples > 16 * rows * rows:
+        raise ValueError(
+            f"A series of {samples} samples folds to no more than {rows} rows of {samples // rows}. Choose "
+            "duration and sample rate so that their product is a power of two, or the embedding 'svd'."
+        )
+    return rows, samples // rows
+
+
+class FoldedResNet(nn.Module):
+    """ResNet18 over the folded strain, (D, T) as an image (D, R, T / R), and a fully connected head.
+
+    Args:
+        num_detectors: channels D of the image.
+        samples: T.
+        settings: width, context features, and the kind: lean or not.
+        extra_features: features of the PSD that the head is given beside the image's.
+
+    Reference:
+        He et al. 2016, arXiv:1512.03385, table 1: the 18-layer network, here narrower and, unless lean,
+        without the strides and the pool in front.
+    """
+
+    def __init__(
+        self, num_detectors: int, samples: int, settings: EmbeddingSettings, extra_features: int = 0
+    ) -> None:
+        super().__init__()
+        self.shape = folded_shape(samples)
+        width, lean = settings.width, settings.kind == "folded_lean"
+        stem: list[nn.Module] = [
+            nn.Conv2d(num_detectors, width, 7 if lean else 3, 2 if lean else 1, 3 if lean else 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
+        if lean:
+            stem.append(nn.MaxPool2d(3, 2, 1))
+        widths = (width, width, 2 * width, 4 * width, 8 * width)
+        stages = [
+            nn.Sequential(
+                _ResidualBlock2d(before, after, 1 if number == 0 else 2), _ResidualBlock2d(after, after, 1)
+            )
+            for number, (before, after) in enumerate(pairwise(widths))
+        ]
+        self.image = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(
+            nn.Linear(widths[-1] + extra_features, settings.context_features),
+            nn.ReLU(inplace=True),
+            nn.Linear(settings.context_features, settings.context_features),
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, strain: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Embed strain, (B, D, T), and features of the PSD, (B, E), to (B, context features)."""
+        image = strain.unflatten(-1, self.shape).contiguous(memory_format=torch.channels_last)
+        features = self.image(image)
+        return self.head(_beside(features, extra))
+
+
+class _ResidualBlock2d(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(after)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(after)
+        self.beside: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.beside = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            )
+
+    def forward(self, image: Tensor) -> Tensor:
+        inner = functional.relu(self.first_norm(self.first(image)), inplace=True)
+        return functional.relu(self.second_norm(self.second(inner)) + self.beside(image), inplace=True)
+
+
+def independent_channels(detectors: Sequence[str]) -> Tensor:
+    """Give the orthonormal combinations of detectors that can hold a signal, (C, D).
+
+    The three arms of a triangle close: the sum of their responses is zero, so that of three series only two,
+    A and E, hold signal, and the third is noise alone. Every other detector stands for itself.
+
+    Args:
+        detectors: names; a triangle's are ``X1``, ``X2``, ``X3`` in a row, as bilby names them.
+
+    Reference:
+        Regimbau et al. 2012, arXiv:1201.3563, section II: the null stream of the Einstein Telescope.
+
+    >>> independent_channels(["ET1", "ET2", "ET3", "H1"]).shape
+    torch.Size([3, 4])
+    """
+    names, rows = list(detectors), []
+    while names:
+        start = len(detectors) - len(names)
+        triangle = [f"{names[0][:-1]}{arm}" for arm in (1, 2, 3)] == names[:3]
+        if triangle:
+            differences = torch.tensor([[1.0, 0.0, -1.0], [1.0, -2.0, 1.0]], dtype=torch.float64)
+            mixed = functional.normalize(differences, dim=1)
+        else:
+            mixed = torch.ones(1, 1, dtype=torch.float64)
+        for row in mixed:
+            rows.append(functional.pad(row, (start, len(detectors) - start - len(row))))
+        names = names[mixed.shape[1] :]
+    return torch.stack(rows).float()
+
+
+def singular_vectors(signals: Tensor, components: int) -> Tensor:
+    """Give the orthonormal vectors that hold most of the signals' power, a set a channel.
+
+    Every signal counts alike, whatever its SNR.
+
+    Args:
+        signals: whitened spectra of simulated signals, (B, C, F) complex.
+        components: vectors wanted; zeros follow where fewer signals or bins were given.
+
+    Returns:
+        (C, F, N) complex64.
+
+    Reference:
+        Halko et al. 2011, arXiv:0909.4061: singular vectors from a random projection.
+    """
+    norm = signals.abs().square().sum(dim=(1, 2), keepdim=True).sqrt()
+    rows_CBF = (signals / norm.clamp(min=1e-30)).transpose(0, 1)
+    rank = min(components, *rows_CBF.shape[1:])
+    bases = []
+    with torch.random.fork_rng(devices=[signals.device] if signals.is_cuda else []):
+        torch.manual_seed(0)  # the same on every rank
+        for rows in rows_CBF:
+            _, _, vectors = torch.svd_lowrank(rows, q=min(rank + 10, *rows.shape), niter=2)
+            bases.append(functional.pad(vectors[:, :rank], (0, components - rank)))
+    return torch.stack(bases).to(torch.complex64)
+
+
+class SpectrumProjection(nn.Module):
+    """Projects the whitened spectrum of each channel on vectors that begin as singular vectors of signals.
+
+    One real linear layer a channel, ``(Re, Im) -> (Re, Im)``: noise of unit variance stays that.
+
+    Args:
+        detectors: names, which say what the channels are.
+        bins: first and last bin (behind it) of the series' real Fourier transform.
+        components: vectors a channel.
+
+    Reference:
+        Dax et al. 2021, arXiv:2106.12594, appendix B: an embedding that begins with singular vectors.
+    """
+
+    mixing_CD: Tensor
+
+    def __init__(self, detectors: Sequence[str], bins: tuple[int, int], components: int) -> None:
+        super().__init__()
+        self.bins = bins
+        mixing_CD = independent_channels(detectors)
+        self.register_buffer("mixing_CD", mixing_CD, persistent=False)
+        inputs = 2 * (bins[1] - bins[0])
+        random = torch.randn(len(mixing_CD), inputs, 2 * components)
+        self.weight = nn.Parameter(random / math.sqrt(inputs))  # (C, 2 F, 2 N)
+        self.num_features = len(mixing_CD) * 2 * components
+
+    def channels(self, spectra: Tensor) -> Tensor:
+        """Give the channels' bins of whitened spectra, (B, D, F) to (B, C, F) complex."""
+        return torch.einsum("cd,bdf->bcf", self.mixing_CD.to(spectra.dtype), spectra)
+
+    def start_from(self, basis: Tensor) -> None:
+        """Set the weights to a basis from ``singular_vectors``, (C, F, N) complex."""
+        real, imaginary = basis.real, basis.imag
+        weight = torch.cat(
+            [torch.cat([real, imaginary], dim=-1), torch.cat([-imaginary, real], dim=-1)], dim=-2
+        )
+        with torch.no_grad():
+            self.weight.copy_(weight)
+
+    def forward(self, strain: Tensor) -> Tensor:
+        """Project whitened series, (B, D, T), to (B, C * 2 N)."""
+        with torch.autocast(strain.device.type, enabled=False):  # no FFT in bfloat16
+            scale = math.sqrt(2 / strain.shape[-1])
+            mixed = torch.einsum("cd,bdt->bct", self.mixing_CD, strain.float())
+            spectrum = torch.fft.rfft(mixed)[..., self.bins[0] : self.bins[1]] * scale
+            parts_CBF = torch.cat([spectrum.real, spectrum.imag], dim=-1).transpose(0, 1)
+        return torch.bmm(parts_CBF, self.weight).transpose(0, 1).flatten(1)
+
+
+def _beside(features: Tensor, extra: Tensor | None) -> Tensor:
+    return features if extra is None else torch.cat([features, extra.to(features.dtype)], dim=-1)
+
+
+class SVDEmbedding(nn.Module):
+    """A projection on singular vectors of signals, then a dense residual network.
+
+    Args:
+        detectors: names.
+        bins: first and last bin (behind it) that the spectrum has.
+        settings: sizes.
+        extra_features: features of the PSD that the dense network is given beside the projection.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[str],
+        bins: tuple[int, int],
+        settings: EmbeddingSettings,
+        extra_features: int = 0,
+    ) -> None:
+        super().__init__()
+        self.projection = SpectrumProjection(detectors, bins, settings.svd_components)
+        width = settings.hidden_features
+        self.dense = nn.Sequential(
+            nn.Linear(self.projection.num_features + extra_features, width),
+            *(_ResidualBlock(width, settings.dropout) for _ in range(settings.num_blocks)),
+            nn.GELU(),
+            nn.Linear(width, settings.context_features),
+        )
+
+    def forward(self, strain: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Embed strain, (B, D, T), and features of the PSD, (B, E), to (B, context features)."""
+        features = self.projection(strain)
+        return self.dense(_beside(features, extra))
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.BatchNorm1d(width),
+            nn.GELU(),
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.inner(features)
+
+
+def make_embedding(
+    settings: EmbeddingSettings,
+    *,
+    detectors: Sequence[str],
+    samples: int,
+    bins: tuple[int, int],
+    extra_features: int = 0,
+) -> FoldedResNet | SVDEmbedding:
+    """Make the embedding that the settings name.
+
+    Args:
+        settings: kind and sizes.
+        detectors: names of the D detectors.
+        samples: T of their series.
+        bins: first and last bin (behind it) of the band in the series' real Fourier transform.
+        extra_features: features of the PSD beside the strain.
+
+    Raises:
+        ValueError: the series cannot be folded.
+    """
+    if settings.kind == "svd":
+        return SVDEmbedding(detectors, bins, settings, extra_features)
+    return FoldedResNet(len(detectors), samples, settings, extra_features)
