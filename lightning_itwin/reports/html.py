@@ -70,7 +70,7 @@ def page(
             _top(study, heading, environment),
             "<main>",
             _choices(recommendations),
-            _results(study, downloads),
+            _results(study, recommendations, downloads),
             _figures(figures),
             how_it_was_measured(study, environment, sweep),
             _runs(study),
@@ -126,7 +126,9 @@ def _choices(recommendations: Iterable[Recommendation]) -> str:
     )
 
 
-def _results(study: Scalability, downloads: Mapping[str, str]) -> str:
+def _results(
+    study: Scalability, recommendations: Iterable[Recommendation], downloads: Mapping[str, str]
+) -> str:
     links = "".join(
         f'<a download="{escape(name)}" href="{_data_uri(name, text)}">{escape(name)}</a>'
         for name, text in downloads.items()
@@ -143,7 +145,7 @@ def _results(study: Scalability, downloads: Mapping[str, str]) -> str:
     return (
         '<section aria-labelledby="results"><div class="title"><h2 id="results">Results</h2>'
         f'<nav class="downloads" aria-label="downloads">{links}</nav></div>'
-        f"{_card('results', results_table(study))}{notes}"
+        f"{_card('results', results_table(study, recommendations))}{notes}"
         '<details class="more"><summary>More numbers: serial fraction, waiting, cost of measuring, energy a '
         f"sample</summary>{_card('results', more_table(study))}</details></section>"
     )

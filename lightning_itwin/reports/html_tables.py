@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from lightning_itwin.reports.cells import Cell
+from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.run_values import RunValues
 from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import NOT_MEASURED, number
@@ -23,7 +24,7 @@ class _Column:
         title, unit: its head.
         cell: its value.
         factor: from the value's unit to the shown one.
-        better: ``min`` or ``max`` where one of the rows is the best one.
+        goal: of the recommendation that looks at this column; the recommended cell gets a star.
         bounds: 95 % interval, in the value's unit.
         gpu: whether it takes a GPU.
     """
@@ -32,7 +33,7 @@ class _Column:
     unit: str
     cell: Callable[[Cell], float | None]
     factor: float = 1.0
-    better: Callable[[Sequence[float]], float] | None = None
+    goal: str = ""
     bounds: Callable[[Cell], tuple[float | None, float | None]] | None = None
     gpu: bool = False
 
@@ -42,27 +43,34 @@ _RESULTS = (
         title="Time per epoch",
         unit="s",
         cell=lambda cell: cell.row.epoch_time_s,
-        better=min,
+        goal="shortest time",
         bounds=lambda cell: (cell.row.epoch_time_low_s, cell.row.epoch_time_high_s),
     ),
     _Column(
         title="Speedup",
         unit="×",
         cell=lambda cell: cell.row.speedup,
-        better=max,
         bounds=lambda cell: (
             (cell.speedup_interval.low, cell.speedup_interval.high) if cell.speedup_interval else (None, None)
         ),
     ),
-    _Column(title="Efficiency", unit="%", cell=lambda cell: cell.row.efficiency, factor=100),
-    _Column(title="Throughput", unit="samples/s", cell=lambda cell: cell.row.samples_per_s, better=max),
+    _Column(
+        title="Efficiency",
+        unit="%",
+        cell=lambda cell: cell.row.efficiency,
+        factor=100,
+        goal="best efficiency",
+    ),
+    _Column(title="Throughput", unit="samples/s", cell=lambda cell: cell.row.samples_per_s),
     _Column(
         title="Communication overhead", unit="%", cell=lambda cell: cell.row.communication_overhead_percent
     ),
     _Column(title="GPU utilisation", unit="%", cell=lambda cell: cell.row.gpu_utilization_percent, gpu=True),
-    _Column(title="GPU energy", unit="Wh", cell=lambda cell: cell.row.gpu_energy_wh, gpu=True, better=min),
-    _Column(title="Energy", unit="Wh", cell=lambda cell: cell.row.energy_kwh, factor=1000, better=min),
-    _Column(title="Carbon", unit="g CO2eq", cell=lambda cell: cell.row.emissions_kg, factor=1000, better=min),
+    _Column(title="GPU energy", unit="Wh", cell=lambda cell: cell.row.gpu_energy_wh, gpu=True),
+    _Column(
+        title="Energy", unit="Wh", cell=lambda cell: cell.row.energy_kwh, factor=1000, goal="least energy"
+    ),
+    _Column(title="Carbon", unit="g CO2eq", cell=lambda cell: cell.row.emissions_kg, factor=1000),
 )
 
 _MORE = (
@@ -89,14 +97,15 @@ _MORE = (
 )
 
 
-def results_table(study: Scalability) -> str:
-    """Give the results, one row a strategy and number of workers."""
-    return _table(study, _RESULTS, with_status=True)
+def results_table(study: Scalability, recommendations: Iterable[Recommendation]) -> str:
+    """Give the results, one row a strategy and number of workers; a star marks what is recommended."""
+    chosen = {found.goal: (found.strategy, found.workers) for found in recommendations}
+    return _table(study, _RESULTS, chosen, with_status=True)
 
 
 def more_table(study: Scalability) -> str:
     """Give the numbers that have no column in the results."""
-    return _table(study, _MORE, with_status=False)
+    return _table(study, _MORE, {}, with_status=False)
 
 
 def runs_table(study: Scalability) -> str:
@@ -149,14 +158,13 @@ def _run_row(run: RunValues, labels: Sequence[str], study: Scalability) -> str:
     )
 
 
-def _table(study: Scalability, columns: Sequence[_Column], *, with_status: bool) -> str:
-    best = {
-        column.title: column.better(
-            [value for cell in study.cells if (value := column.cell(cell)) is not None]
-        )
-        for column in columns
-        if column.better and sum(column.cell(cell) is not None for cell in study.cells) > 1
-    }
+def _table(
+    study: Scalability,
+    columns: Sequence[_Column],
+    chosen: Mapping[str, tuple[str | None, int | None]],
+    *,
+    with_status: bool,
+) -> str:
     head = '<th scope="col" class="text">Strategy</th><th scope="col">Workers</th>'
     head += '<th scope="col">Repeats</th>' if with_status else ""
     head += "".join(
@@ -173,13 +181,16 @@ def _table(study: Scalability, columns: Sequence[_Column], *, with_status: bool)
         told = f'<th scope="row">{escape(row.strategy)}<span class="narrow">{workers}</span></th>'
         told += f'<td class="wide">{row.workers}</td>'
         told += f'<td data-label="Repeats">{row.repeats}</td>' if with_status else ""
-        told += "".join(_td(column, cell, best.get(column.title), study) for column in columns)
+        told += "".join(
+            _td(column, cell, chosen.get(column.goal) == (row.strategy, row.workers), study)
+            for column in columns
+        )
         told += f'<td data-label="Status">{_chip(row.status)}</td>' if with_status else ""
         rows.append(f"<tr{first}>{told}</tr>")
     return f'<table class="stack"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _td(column: _Column, cell: Cell, best: float | None, study: Scalability) -> str:
+def _td(column: _Column, cell: Cell, chosen: bool, study: Scalability) -> str:
     value = column.cell(cell)
     label = escape(f"{column.title} ({column.unit})")
     if value is None:
@@ -187,7 +198,7 @@ def _td(column: _Column, cell: Cell, best: float | None, study: Scalability) -> 
         return f'<td data-label="{label}" class="none">{missing}</td>'
     low, high = column.bounds(cell) if column.bounds else (None, None)
     bounds = "" if low is None or high is None else f"<small>{number(low)}–{number(high)}</small>"
-    kind = ' class="best"' if value == best else ""
+    kind = ' class="best"' if chosen else ""
     return f'<td data-label="{label}"{kind}><span>{number(value * column.factor)}{bounds}</span></td>'
 
 

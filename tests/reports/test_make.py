@@ -128,3 +128,15 @@ def test_a_missing_extra_is_named_before_any_work(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(make_module, "require", missing)
     with pytest.raises(MissingExtraError, match="altair needs report"):
         make_report(tmp_path / "none")
+
+
+def test_the_table_stars_what_the_cards_recommend(tmp_path: Path) -> None:
+    # By medians ddp is ahead; round by round, and so in the card, deepspeed is.
+    for repeat, (ddp_s, deepspeed_s) in enumerate(((10.0, 9.9), (11.0, 11.2), (12.0, 11.4))):
+        write_run(tmp_path, "ddp", 1, repeat, ddp_s)
+        write_run(tmp_path, "deepspeed", 1, repeat, deepspeed_s)
+    report = make_report(tmp_path)
+    text = report.html.read_text(encoding="utf-8")
+    rows = [row for row in text.split("<tr") if 'data-label="Time per epoch (s)" class="best"' in row]
+    assert [re.search(r'scope="row">(\w+)<', row)[1] for row in rows] == ["deepspeed"]
+    assert report.recommendation[0].startswith("Shortest time: deepspeed on 1 worker")
