@@ -1,7 +1,26 @@
-"""Bayesian inference: priors, the likelihood, importance sampling, calibration and posterior files."""
+"""Bayesian inference: priors, the likelihood, importance sampling, calibration and posterior files.
+
+::
+
+    posterior = Posterior(samples=theta, names=prior.names, log_prob=log_q)
+    posterior = weigh(posterior, GaussianLikelihood(signal_model, prior), data)
+    posterior.write("event.json")
+"""
 
 from lightning_itwin.inference.importance import ImportanceWeights, importance_weights, resample
+from lightning_itwin.inference.likelihood import GaussianLikelihood
+from lightning_itwin.inference.phase import PhaseSeries
 from lightning_itwin.inference.posterior import Posterior
 from lightning_itwin.inference.prior import Prior
+from lightning_itwin.inference.weigh import weigh
 
-__all__ = ["ImportanceWeights", "Posterior", "Prior", "importance_weights", "resample"]
+__all__ = [
+    "GaussianLikelihood",
+    "ImportanceWeights",
+    "PhaseSeries",
+    "Posterior",
+    "Prior",
+    "importance_weights",
+    "resample",
+    "weigh",
+]

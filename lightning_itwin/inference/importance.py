@@ -1,4 +1,4 @@
-"""Importance sampling: what a proposal's samples weigh under the exact posterior, and how far to trust them."""
+"""Importance sampling: the weights of a proposal under the exact posterior, and how far to trust them."""
 
 # N samples
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,8 +89,8 @@ class Posterior:
 
     def with_weights(self, weights: ImportanceWeights) -> Posterior:
         """Give the same samples with importance weights and what follows from them."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values.update(
+        return dataclasses.replace(
+            self,
             log_weights=weights.log_weights,
             efficiency=weights.efficiency,
             log_evidence=weights.log_evidence,
@@ -97,7 +98,6 @@ class Posterior:
             pareto_k=weights.pareto_k,
             invalid=weights.invalid,
         )
-        return Posterior(**values)
 
     def resampled(self, num: int | None = None, seed: int = 0) -> np.ndarray:
         """Give equally weighted samples, (num, P); of unweighted ones all, in their order.
@@ -123,7 +123,7 @@ class Posterior:
         ]
 
     def table(self, published: Mapping[str, float] | None = None) -> str:
-        """Write median and 90 % interval of every parameter, beside the truth or published values, as text."""
+        """Write median and 90 % interval of every parameter beside its true or published value."""
         known = {**(self.truth or {}), **(published or {})}
         rows = [("parameter", "median", "5 %", "95 %", "published" if published else "truth")]
         for name in self.names:
@@ -146,7 +146,7 @@ class Posterior:
         return "\n".join(line.rstrip() for line in lines)
 
     def to_bilby(self, seed: int = 0) -> Any:
-        """Give a ``bilby.core.result.Result``: resampled samples, priors, injection, evidence, weights kept."""
+        """Give a ``bilby.core.result.Result``: resampled samples, priors, injection, evidence, weights."""
         from lightning_itwin.inference.bilby_result import to_bilby
 
         return to_bilby(self, seed)

@@ -188,6 +188,10 @@ class Prior:
         theta_NP = self.sample(100_000, seed=0)
         return theta_NP.mean(dim=0), theta_NP.std(dim=0)
 
+    def is_uniform(self, name: str) -> bool:
+        """Say whether a free parameter has the same density everywhere."""
+        return name in self.names and type(self._bilby[name]).__name__ == "Uniform"
+
     def to_bilby(self, gps_time_s: float = 0.0) -> Any:
         """Give a bilby ``PriorDict`` with ``geocent_time`` as a GPS time."""
         expressions = parse_prior_text(self._text)
