@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import io
 import json
 import logging
@@ -31,11 +30,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from result_page import command_line, write_page
 from torch import Tensor, nn
 
 from lightning_itwin.callbacks import CarbonTracker, CommunicationProfiler, GPUMonitor
 from lightning_itwin.callbacks.run_records import RunRecords
-from lightning_itwin.meters import host
 from lightning_itwin.meters.communication_meter import CommunicationMeter
 from lightning_itwin.records import CommunicationRecord, Run
 
@@ -263,19 +262,9 @@ def rss_of_this_process_mib() -> float:
 
 
 def report(options: argparse.Namespace, rows: list[str], reports: list[str], memory_rows: list[str]) -> None:
-    found = host.library_versions()
-    versions = [
-        f"{name} {found[name]}" for name in ("python", "torch", "lightning", "codecarbon") if name in found
-    ]
-    where = f"{host.cpu_name()}, {host.cpu_cores()} cores, one thread"
     few, many = options.memory_steps
-    text = f"""# What the callbacks cost
-
-Command: `python {" ".join(sys.argv)}`
-({datetime.date.today()}; {where}, load {os.getloadavg()[1]:.1f} at the end; {", ".join(versions)})
-
-Trainings of {options.steps} steps, {options.repeats} rounds; median (smallest to largest) of the ratios
-within a round. The profiler measures its default window of 10 steps.
+    text = f"""Trainings of {options.steps} steps, {options.repeats} rounds; median (smallest to largest) of the
+ratios within a round. The profiler measures its default window of 10 steps.
 
 | workload | callbacks | wall time | goal | CPU time | same weights | itwinai's profiler |
 |---|---|---|---|---|---|---|
@@ -299,9 +288,7 @@ Resident memory at the end of trainings of different length; itwinai's profiler 
 |---|---|---|---|---|
 {chr(10).join(memory_rows)}
 """
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(options.out).write_text(text)
-    print(text)
+    write_page(Path(options.out), "What the callbacks cost", command_line(), [text], "one thread")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ Run from the repository: python benchmarks/communication_truth.py
 from __future__ import annotations
 
 import argparse
-import datetime
 import functools
 import json
 import logging
@@ -42,13 +41,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
+from result_page import command_line, write_page
 from torch import Tensor, nn
 
 from lightning_itwin.callbacks import CommunicationProfiler
 from lightning_itwin.callbacks.run_records import RunRecords
 from lightning_itwin.launch.local import LocalLauncher
 from lightning_itwin.launch.world import World
-from lightning_itwin.meters import host
 from lightning_itwin.meters.communication import read_device
 from lightning_itwin.meters.trace_events import from_columns
 from lightning_itwin.records import CommunicationRecord, Run
@@ -494,18 +493,8 @@ def main() -> None:
 def report(options: argparse.Namespace, figures: list[Figure], waits: list[str]) -> None:
     lines, worst_synthetic = synthetic()
     errors = [abs(figure.truth_percent - figure.measured_percent) for figure in figures]
-    found = host.library_versions()
-    versions = [
-        f"{name} {found[name]}" for name in ("torch", "lightning", "deepspeed", "horovod") if name in found
-    ]
-    where = f"{host.cpu_name()}, {host.cpu_cores()} cores, two processes of one thread each"
-    text = f"""# Exposed communication against ground truth
-
-Command: `python {" ".join(sys.argv)}`
-({datetime.date.today()}; {where}, load {os.getloadavg()[1]:.1f} at the end; {", ".join(versions)})
-
-{options.repeats} windows of {WINDOW} steps a level, every second step without communication. Truth: wall
-time of the steps with, less that of the steps without. Both columns in percent of a step with communication,
+    text = f"""{options.repeats} windows of {WINDOW} steps a level, every second step without communication.
+Truth: wall time of the steps with, less that of the steps without. Both columns in percent of a step with communication,
 mean over the two ranks.
 
 | strategy | delay | truth exposed | measured exposed | error (points) | of the worse rank | hidden |
@@ -533,9 +522,13 @@ Largest error {worst_synthetic:.1f} points (goal: 1). itwinai 0.4.2 gives 60.0, 
 computation for time lines like the first three, whose truth is 100 %: it adds up rows of operators, kernels
 and annotations.
 """
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(options.out).write_text(text)
-    print(text)
+    write_page(
+        Path(options.out),
+        "Exposed communication against ground truth",
+        command_line(),
+        [text],
+        "two processes of one thread each",
+    )
 
 
 def row(figure: Figure) -> str:

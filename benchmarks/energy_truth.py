@@ -15,7 +15,6 @@ Run from the repository: python benchmarks/energy_truth.py
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
@@ -34,8 +33,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pynvml
+from result_page import command_line, write_page
 
-from lightning_itwin.meters import gpu_sharing, host
+from lightning_itwin.meters import gpu_sharing
 from lightning_itwin.meters.gpu import GPUMeter
 from lightning_itwin.meters.nvml import NVMLSensors
 from lightning_itwin.records import GPURecord, Record, RecordWriter, read_records
@@ -324,24 +324,16 @@ def main() -> None:
             real_time(folder / "two", options.seconds, 2, "real Trainer, DDP, 2 processes on 4 GPUs"),
             real_time(folder / "none", options.seconds, 1, "real Trainer, no counter", **no_counter),
         ]
-    text = report(figures)
-    print(text)
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(options.out).write_text(text)
+    write_page(
+        Path(options.out), "GPU energy against a known truth", command_line(), report(figures), "no GPU"
+    )
     worst = max(abs(figure.share_percent - 100) for figure in figures)
     if not worst <= 1:
         raise SystemExit(f"worst error {worst:.2f} %: above the 1 % that is claimed")
 
 
-def report(figures: list[Figure]) -> str:
+def report(figures: list[Figure]) -> list[str]:
     lines = [
-        "# GPU energy against a known truth",
-        "",
-        "    python benchmarks/energy_truth.py",
-        "",
-        f"{datetime.date.today()}, {host.cpu_name()}, {host.cpu_cores()} cores, no GPU; "
-        + ", ".join(f"{name} {version}" for name, version in host.library_versions().items()),
-        "",
         "4 fake GPUs of 300 W, constant or on average; "
         "60 s on a clock moved by hand; a Trainer in real time.",
         "itwinai 0.4.2: its own functions on the same truth; a blank was not run there.",
@@ -359,7 +351,7 @@ def report(figures: list[Figure]) -> str:
         "What no reading can repair: a GPU without counter (before Volta) whose load keeps step with its "
         "power sensor. The last load of the fake clock would then read as 200 %."
     )
-    return "\n".join([*lines, "", f"Largest error: {worst:.2f} %.", "", limit, ""])
+    return [*lines, "", f"Largest error: {worst:.2f} %.", "", limit]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ Run from the repository: python benchmarks/gpu_truth.py
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import platform
@@ -33,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import gpu_checks
 import torch
 from gpu_checks import CHECKS, LIMITS_S, MARK, ROOT, Finding
+from result_page import command_line, page
 
-from lightning_itwin.meters import host
 from lightning_itwin.optional import available
 
 
@@ -79,17 +78,7 @@ def report(findings: dict[str, list[Finding]], started_s: float) -> str:
 
     pynvml.nvmlInit()
     driver = pynvml.nvmlSystemGetDriverVersion()
-    versions = ", ".join(f"{name} {version}" for name, version in host.library_versions().items())
     lines = [
-        "# What is claimed about GPUs, on a GPU",
-        "",
-        "    python benchmarks/gpu_truth.py",
-        "",
-        f"{datetime.date.today()}, {torch.cuda.get_device_name()}, driver {driver}, "
-        f"CUDA {torch.version.cuda}, "
-        f"{host.cpu_name()}, {host.cpu_cores()} cores, {platform.system()}; {versions}; "
-        f"{time.perf_counter() - started_s:.0f} s in all",
-        "",
         "| check | claim | expected | measured | holds |",
         "|---|---|---|---|---|",
     ]
@@ -99,7 +88,9 @@ def report(findings: dict[str, list[Finding]], started_s: float) -> str:
             cells = (name, row.claim, row.expected, row.measured)
             text = " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells)
             lines.append(f"| {text} | {verdict[row.holds]} |")
-    return "\n".join([*lines, ""])
+    gpu = f"{torch.cuda.get_device_name()}, driver {driver}, CUDA {torch.version.cuda}"
+    note = f"{gpu}, {platform.system()}, {time.perf_counter() - started_s:.0f} s in all"
+    return page("What is claimed about GPUs, on a GPU", command_line(), lines, note)
 
 
 def main() -> int:

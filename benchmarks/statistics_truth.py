@@ -7,18 +7,14 @@ two strategies is found, when a round (all strategies one after another) shares 
 from __future__ import annotations
 
 import argparse
-import datetime
-import platform
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from result_page import command_line, write_page
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from lightning_itwin.meters.host import cpu_name
 from lightning_itwin.reports.statistics import compare, median_interval
 
 TRUE_TIME_S = 12.0
@@ -143,17 +139,10 @@ def main() -> int:
     begun_s = time.monotonic()
     lines, good = tables(options.sweeps)
     verdict = "Every goal is reached." if good else "NOT every goal is reached."
-    head = [
-        "# Intervals and rankings against known truth",
-        "",
-        f"`python benchmarks/statistics_truth.py --sweeps {options.sweeps}`, {datetime.date.today()}, "
-        f"{cpu_name()}, Python {platform.python_version()}, numpy {np.__version__}, "
-        f"{time.monotonic() - begun_s:.0f} s. {verdict}",
-        "",
-    ]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text("\n".join(head + lines) + "\n", encoding="utf-8")
-    print("\n".join(head + lines))
+    told = f"{time.monotonic() - begun_s:.0f} s. {verdict}"
+    write_page(
+        options.output, "Intervals and rankings against known truth", command_line(), [told, "", *lines]
+    )
     return 0 if good else 1
 
 

@@ -17,7 +17,6 @@ Run from the repository: python benchmarks/virgo_noise_removed.py
 from __future__ import annotations
 
 import argparse
-import datetime
 import logging
 import statistics
 import time
@@ -29,12 +28,12 @@ import numpy as np
 import torch
 import yaml
 from lightning.pytorch import Trainer, seed_everything
+from result_page import command_line, write_page
 from scipy import linalg, signal
 
 from lightning_itwin import presets
 from lightning_itwin.datamodules import VirgoDataModule, VirgoSimulator
 from lightning_itwin.datamodules.hdf5_channels import read_channels
-from lightning_itwin.meters import host
 from lightning_itwin.models import VirgoDenoiser
 from lightning_itwin.models.noise_removal import NoiseRemoval
 
@@ -258,15 +257,11 @@ def main() -> None:
         runs.append(measure(seed, epochs, options.data_dir))
         weak_runs.append(weak(seed, epochs[-1], options.data_dir))
         print(f"seed {seed}\n{table(runs[-1:])}\n{table(weak_runs[-1:])}\n", flush=True)
-    versions = host.library_versions()
-    text = "\n".join(
+    write_page(
+        Path(options.out),
+        "Noise that the virgo preset removes from a simulated strain",
+        command_line(),
         [
-            "# Noise that the virgo preset removes from a simulated strain",
-            "",
-            f"`python benchmarks/virgo_noise_removed.py --seeds {options.seeds} --epochs {options.epochs}`",
-            f"({datetime.date.today()}; {host.cpu_name()}, one thread; torch {versions.get('torch')}, "
-            f"lightning {versions.get('lightning')}).",
-            "",
             f"Median (lowest to highest) over {len(seeds)} seeds, each with an instrument, noise and weights",
             "of its own. Band 20 to 200 Hz; powers are of the whitened strain. The test part is the last",
             "quarter of 1024 s; the fit saw the first 60 %. '49 to 51 Hz' is the ASD ratio around the mains",
@@ -277,12 +272,9 @@ def main() -> None:
             "Where there is little or nothing to remove:",
             "",
             table(weak_runs),
-            "",
-        ]
+        ],
+        "one thread",
     )
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(options.out).write_text(text)
-    print(text)
 
 
 if __name__ == "__main__":
