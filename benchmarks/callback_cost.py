@@ -263,8 +263,8 @@ def rss_of_this_process_mib() -> float:
 
 def report(options: argparse.Namespace, rows: list[str], reports: list[str], memory_rows: list[str]) -> None:
     few, many = options.memory_steps
-    text = f"""Trainings of {options.steps} steps, {options.repeats} rounds; median (smallest to largest) of the
-ratios within a round. The profiler measures its default window of 10 steps.
+    text = f"""Trainings of {options.steps} steps, {options.repeats} rounds; median (smallest to largest) of
+the ratios within a round. The profiler measures its default window of 10 steps.
 
 | workload | callbacks | wall time | goal | CPU time | same weights | itwinai's profiler |
 |---|---|---|---|---|---|---|

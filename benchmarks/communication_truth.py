@@ -494,8 +494,8 @@ def report(options: argparse.Namespace, figures: list[Figure], waits: list[str])
     lines, worst_synthetic = synthetic()
     errors = [abs(figure.truth_percent - figure.measured_percent) for figure in figures]
     text = f"""{options.repeats} windows of {WINDOW} steps a level, every second step without communication.
-Truth: wall time of the steps with, less that of the steps without. Both columns in percent of a step with communication,
-mean over the two ranks.
+Truth: wall time of the steps with, less that of the steps without. Both columns in percent of a step with
+communication, mean over the two ranks.
 
 | strategy | delay | truth exposed | measured exposed | error (points) | of the worse rank | hidden |
 |---|---|---|---|---|---|---|
