@@ -7,11 +7,14 @@
     posterior.write("event.json")
 """
 
+from lightning_itwin.inference.calibration import coverage, periods_of, ranks, statistic_ranks, uniformity
 from lightning_itwin.inference.importance import ImportanceWeights, importance_weights, resample
 from lightning_itwin.inference.likelihood import GaussianLikelihood
+from lightning_itwin.inference.modes import mode_mass
 from lightning_itwin.inference.phase import PhaseSeries
 from lightning_itwin.inference.posterior import Posterior
 from lightning_itwin.inference.prior import Prior
+from lightning_itwin.inference.tarp import TarpTest, tarp
 from lightning_itwin.inference.weigh import weigh
 
 __all__ = [
@@ -20,7 +23,15 @@ __all__ = [
     "PhaseSeries",
     "Posterior",
     "Prior",
+    "TarpTest",
+    "coverage",
     "importance_weights",
+    "mode_mass",
+    "periods_of",
+    "ranks",
     "resample",
+    "statistic_ranks",
+    "tarp",
+    "uniformity",
     "weigh",
 ]

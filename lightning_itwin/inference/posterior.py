@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,19 +98,26 @@ class Posterior:
             invalid=weights.invalid,
         )
 
-    def resampled(self, num: int | None = None, seed: int = 0) -> np.ndarray:
-        """Give equally weighted samples, (num, P); of unweighted ones all, in their order.
+    def resampled_rows(self, num: int | None = None, seed: int = 0) -> np.ndarray:
+        """Give the numbers of equally weighted samples, (num,); of unweighted ones all, in their order.
 
         Args:
             num: how many; the effective number of samples if None.
             seed: of the resampling.
+
+        Raises:
+            ValueError: no sample weighs anything.
         """
-        if self.log_weights is None and num is None:
-            return self.samples
-        log_weights_N = np.zeros(len(self)) if self.log_weights is None else self.log_weights
+        if num is None and self.log_weights is None:
+            return np.arange(len(self))
         if num is None:
-            num = max(1, math.floor(1 / np.square(self.weights).sum() + 1e-9)) if self.weights.any() else 1
-        return self.samples[resample(log_weights_N, num, seed)]
+            num = max(1, round(1 / max(float(np.square(self.weights).sum()), 1 / len(self))))
+        log_weights_N = np.zeros(len(self)) if self.log_weights is None else self.log_weights
+        return resample(log_weights_N, num, seed)
+
+    def resampled(self, num: int | None = None, seed: int = 0) -> np.ndarray:
+        """Give equally weighted samples, (num, P), as :meth:`resampled_rows` chooses them."""
+        return self.samples[self.resampled_rows(num, seed)]
 
     def quantiles(self, name: str, at: Sequence[float] = (0.05, 0.5, 0.95)) -> np.ndarray:
         """Give weighted quantiles of a parameter: by default the 90 % interval around the median."""
@@ -156,3 +162,10 @@ class Posterior:
         from lightning_itwin.inference.bilby_result import write
 
         return write(self, Path(path), seed)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Posterior:
+        """Read a file that :meth:`write` wrote, with all samples and weights."""
+        from lightning_itwin.inference.bilby_result import read
+
+        return read(path)
