@@ -149,7 +149,7 @@ def uniformity(ranks_EP: np.ndarray, names: Sequence[str] | None = None) -> Unif
     )
 
 
-def coverage(ranks_EP: np.ndarray, levels: Sequence[float] = (0.5, 0.9)) -> Coverage:
+def coverage(ranks_EP: np.ndarray, levels: Sequence[float] | np.ndarray = (0.5, 0.9)) -> Coverage:
     """Count how often the central interval of a credible level holds the truth.
 
     >>> coverage(np.array([[0.1], [0.3], [0.5], [0.97]])).held

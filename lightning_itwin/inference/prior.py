@@ -250,8 +250,7 @@ def _read(expressions: dict[str, str]) -> Any:
         kinds = {kind.__name__ for kind in type(priors.get(name)).__mro__}
         if "Prior" not in kinds:
             raise ValueError(f"{name} = {expressions[name]} is none of bilby's priors.")
-        dependent = kinds & {"ConditionalBasePrior", "JointPrior"}
-        if dependent:
+        if "JointPrior" in kinds or hasattr(priors[name], "required_variables"):
             raise ValueError(f"The prior of {name} depends on other parameters; give each its own.")
     return priors
 

@@ -43,7 +43,7 @@ def write_sky_map(posterior: Posterior, path: str | Path, num_samples: int = 5_0
     if with_distance:
         columns.append(posterior["luminosity_distance"][rows])
     points = np.stack(columns, axis=1)
-    np.random.seed(seed)  # noqa: NPY002 - ligo.skymap's clustering draws from numpy's global state
+    np.random.seed(seed)  # the clustering draws from numpy's global state
     estimate = (kde.Clustered2Plus1DSkyKDE if with_distance else kde.Clustered2DSkyKDE)(points, trials=3)
     table = estimate.as_healpix()
     table.meta["OBJECT"] = posterior.label
