@@ -149,11 +149,16 @@ def _experiment(study: Scalability) -> Any:
     from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
     kinds = {str: api_pb2.DATA_TYPE_STRING, float: api_pb2.DATA_TYPE_FLOAT64, bool: api_pb2.DATA_TYPE_BOOL}
-    parameters: dict[str, type] = {}
+    parameters: dict[str, set[str | float]] = {}
     for run in study.runs:
-        parameters |= {name: type(value) for name, value in _parameters(run).items()}
+        for name, value in _parameters(run).items():
+            parameters.setdefault(name, set()).add(value)
     experiment = api_pb2.Experiment(
-        hparam_infos=[api_pb2.HParamInfo(name=name, type=kinds[kind]) for name, kind in parameters.items()],
+        # TensorBoard shows what differs first, and finds out itself only where there is no experiment.
+        hparam_infos=[
+            api_pb2.HParamInfo(name=name, type=kinds[type(next(iter(values)))], differs=len(values) > 1)
+            for name, values in parameters.items()
+        ],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=title)
             for tag, title in _RUN_METRICS.items()

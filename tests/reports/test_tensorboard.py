@@ -84,6 +84,9 @@ def test_every_run_is_a_session_with_parameters_and_metrics(sweep: Path) -> None
         read(report).SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
     )
     assert {info.name.tag for info in experiment.metric_infos} >= {"run/epoch_time_s", "run/energy_kwh"}
+    differing = {info.name for info in experiment.hparam_infos if info.differs}
+    assert {"strategy", "workers"} <= differing
+    assert not {"batch_size", "precision"} & differing
 
 
 def test_a_report_made_again_replaces_its_own_run_and_nothing_else(sweep: Path) -> None:
