@@ -1,0 +1,276 @@
+"""IMRPhenomD as sums over powers of the frequency: what it needs of a binary, before any frequency is seen.
+
+Amplitude and phase have three regions each. In every region but for two functions (an arc tangent in the phase,
+a Lorentzian with an exponential in the amplitude) they are linear in powers of f^(1/3) and in log f. Those powers
+are the same for all binaries, so that a region of a whole batch is one product of matrices.
+
+Reference:
+    Khan et al. 2016, arXiv:1508.07253; post-Newtonian phase: its appendix B.
+"""
+
+# B batch, F frequencies, K powers
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_itwin.waveforms.phenom_d_fits import (
+    final_spin,
+    fit_coefficients,
+    radiated_energy,
+    reduced_spin,
+)
+from lightning_itwin.waveforms.post_newtonian import Powers, inspiral_amplitude, inspiral_phase
+from lightning_itwin.waveforms.quasinormal_mode import QuasinormalMode, natural_spline_bends
+
+AMPLITUDE_INSPIRAL_END = 0.014  # M f, section V of the paper
+PHASE_INSPIRAL_END = 0.018
+CUT = 0.2  # M f beyond which lalsimulation gives zero
+
+_THIRDS = (-9, -5, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+BASIS = (*(f"{k}/3" for k in _THIRDS), "3/4", "log", "1/3 log")
+
+
+def power_basis(frequency: Tensor) -> Tensor:
+    """Give the functions of the frequency that everything is a sum of.
+
+    Args:
+        frequency: in any unit, float64, (...).
+
+    Returns:
+        powers f^(k/3), f^(3/4), log f and f^(1/3) log f, in the order of ``BASIS``, (K, ...).
+    """
+    root, log = frequency ** (1 / 3), frequency.log()
+    powers = {0: torch.ones_like(frequency), 1: root}
+    for k in range(2, 10):
+        powers[k] = powers[k - 1] * root
+    for k in (-1, -2, -3, -5, -9):
+        powers[k] = 1 / powers[-k]
+    three_quarters = (frequency * frequency.sqrt()).sqrt()
+    return torch.stack([*(powers[k] for k in _THIRDS), three_quarters, log, root * log])
+
+
+def as_rows(parts: Powers, mass: Tensor) -> Tensor:
+    """Turn coefficients of powers of M f into those of powers of f.
+
+    Args:
+        parts: coefficients, (B,) each.
+        mass: M, in the inverse unit of f, (B,).
+
+    Returns:
+        coefficients in the order of ``BASIS``, (B, K).
+    """
+    parts = dict(parts)
+    log_mass = mass.log()
+    for log, plain in (("log", "0/3"), ("1/3 log", "1/3")):  # log(M f) = log M + log f
+        if log in parts:
+            parts[plain] = parts.get(plain, 0) + parts[log] * log_mass
+    zero = torch.zeros_like(mass)
+    scale = {name: mass ** (k / 3) for name, k in zip(BASIS, _THIRDS)}
+    scale |= {"3/4": mass**0.75, "log": torch.ones_like(mass), "1/3 log": mass ** (1 / 3)}
+    return torch.stack([parts[name] * scale[name] if name in parts else zero for name in BASIS], dim=1)
+
+
+def _at(parts: Powers, x: Tensor) -> Tensor:
+    rows = as_rows(parts, torch.ones_like(x))
+    return (rows * power_basis(x).T).sum(1)
+
+
+def _slope_at(parts: Powers, x: Tensor) -> Tensor:
+    # d/dx of the sum, from the coefficients of the derivative's own powers where those exist
+    slope = torch.zeros_like(x)
+    for name, value in parts.items():
+        if name == "log":
+            slope = slope + value / x
+        elif name == "1/3 log":
+            slope = slope + value * x ** (-2 / 3) * (x.log() / 3 + 1)
+        else:
+            above, below = name.split("/")
+            power = int(above) / int(below)
+            slope = slope + value * power * x ** (power - 1)
+    return slope
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhenomD:
+    """Coefficients of IMRPhenomD for a batch of binaries, all in M f; a tensor is (B,).
+
+    Args:
+        inspiral_amplitude: of the inspiral, over the leading f^(-7/6).
+        intermediate_amplitude: five coefficients of powers of t, which runs from -1 to 1 over the region.
+        amplitude_end: where the intermediate amplitude ends.
+        ring_frequency: of the ringdown.
+        damping_frequency: of the ringdown.
+        gamma: three coefficients of the amplitude of the ringdown.
+        inspiral_phase: of the inspiral.
+        intermediate_phase: of the region between.
+        ringdown_phase: of merger and ringdown, but for the arc tangent.
+        arc_tangent: its factor and the centre of the arc tangent, over which the damping frequency stands.
+        peak_slope: slope of the phase at the ring frequency, which puts the merger at t = 0.
+    """
+
+    inspiral_amplitude: Powers
+    intermediate_amplitude: tuple[Tensor, ...]
+    amplitude_end: Tensor
+    ring_frequency: Tensor
+    damping_frequency: Tensor
+    gamma: tuple[Tensor, Tensor, Tensor]
+    inspiral_phase: Powers
+    intermediate_phase: Powers
+    ringdown_phase: Powers
+    arc_tangent: tuple[Tensor, Tensor]
+    peak_slope: Tensor
+
+    @classmethod
+    def of(
+        cls, eta: Tensor, chi_1: Tensor, chi_2: Tensor, in_plane: Tensor, mode: QuasinormalMode
+    ) -> PhenomD:
+        """Compute the coefficients.
+
+        Args:
+            eta: symmetric mass ratio, at most 1/4, (B,).
+            chi_1: aligned spin of the heavier body, (B,).
+            chi_2: aligned spin of the lighter body, (B,).
+            in_plane: spin in the orbital plane over the total mass squared, for the final spin, (B,).
+            mode: frequencies of the ringdown.
+        """
+        fit = fit_coefficients(eta, reduced_spin(eta, chi_1, chi_2))
+        ring, damping = mode(final_spin(eta, chi_1, chi_2, in_plane))
+        kept = 1 - radiated_energy(eta, chi_1, chi_2)
+        ring, damping = ring / kept, damping / kept
+        amplitude = inspiral_amplitude(eta, chi_1, chi_2) | {
+            "7/3": fit["rho_1"],
+            "8/3": fit["rho_2"],
+            "9/3": fit["rho_3"],
+        }
+        gamma = (fit["gamma_1"], fit["gamma_2"], fit["gamma_3"])
+        end = _peak(ring, damping, gamma[1], gamma[2])
+        begin = torch.full_like(eta, AMPLITUDE_INSPIRAL_END)
+        value, slope = ringdown_amplitude(end, ring, damping, gamma)
+        middle = _hermite(
+            (_at(amplitude, begin), fit["v_2"], value), _slope_at(amplitude, begin), slope, (end - begin) / 2
+        )
+        phases, arc = _joined_phases(eta, chi_1, chi_2, fit, ring, damping)
+        return cls(
+            inspiral_amplitude=amplitude,
+            intermediate_amplitude=middle,
+            amplitude_end=end,
+            ring_frequency=ring,
+            damping_frequency=damping,
+            gamma=gamma,
+            inspiral_phase=phases[0],
+            intermediate_phase=phases[1],
+            ringdown_phase=phases[2],
+            arc_tangent=arc,
+            peak_slope=_peak_slope(phases[2], arc, ring, damping),
+        )
+
+
+def ringdown_amplitude(
+    x: Tensor, ring: Tensor, damping: Tensor, gamma: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Give the amplitude of merger and ringdown over the leading f^(-7/6), and its slope; equation 19.
+
+    Args:
+        x: M f, any shape that the others broadcast to.
+        ring: ring frequency.
+        damping: damping frequency.
+        gamma: the three coefficients.
+    """
+    width, away = damping * gamma[2], x - ring
+    lorentzian = 1 / (away**2 + width**2)
+    value = gamma[0] * width * lorentzian * (-away * gamma[1] / width).exp()
+    return value, -value * (2 * away * lorentzian + gamma[1] / width)
+
+
+def _peak(ring: Tensor, damping: Tensor, gamma_2: Tensor, gamma_3: Tensor) -> Tensor:
+    # Equation 20, with the root left out where it would be imaginary, as in lalsimulation.
+    root = (1 - gamma_2**2).clamp_min(0).sqrt()
+    return (ring + damping * gamma_3 * (root - 1) / gamma_2).abs()
+
+
+def _hermite(
+    values: tuple[Tensor, Tensor, Tensor], slope_begin: Tensor, slope_end: Tensor, half: Tensor
+) -> tuple[Tensor, ...]:
+    # The quartic in t = -1 ... 1 through three values, with two slopes; equations 21 to 26.
+    begin, middle, end = values
+    even, odd = (begin + end) / 2 - middle, (end - begin) / 2
+    odd_slope, even_slope = half * (slope_end + slope_begin) / 2, half * (slope_end - slope_begin) / 2
+    third, fourth = (odd_slope - odd) / 2, even_slope / 2 - even
+    return middle, odd - third, even - fourth, third, fourth
+
+
+def _joined_phases(
+    eta: Tensor, chi_1: Tensor, chi_2: Tensor, fit: dict[str, Tensor], ring: Tensor, damping: Tensor
+) -> tuple[tuple[Powers, Powers, Powers], tuple[Tensor, Tensor]]:
+    # Each region is shifted so that value and slope go on smoothly; section VIII of the paper.
+    inspiral = inspiral_phase(eta, chi_1, chi_2) | {
+        "3/3": fit["sigma_1"] / eta,
+        "4/3": fit["sigma_2"] * 3 / 4 / eta,
+        "5/3": fit["sigma_3"] * 3 / 5 / eta,
+        "6/3": fit["sigma_4"] / 2 / eta,
+    }
+    intermediate = {
+        "3/3": fit["beta_1"] / eta,
+        "-9/3": -fit["beta_3"] / 3 / eta,
+        "log": fit["beta_2"] / eta,
+    }
+    join = torch.full_like(eta, PHASE_INSPIRAL_END)
+    intermediate = _shifted(
+        intermediate,
+        join,
+        _at(inspiral, join) - _at(intermediate, join),
+        _slope_at(inspiral, join) - _slope_at(intermediate, join),
+    )
+    ringdown = {
+        "3/3": fit["alpha_1"] / eta,
+        "-3/3": -fit["alpha_2"] / eta,
+        "3/4": fit["alpha_3"] * 4 / 3 / eta,
+    }
+    arc = (fit["alpha_4"] / eta, fit["alpha_5"] * ring)
+    join = ring / 2
+    turn, turn_slope = _arc_tangent(arc, damping, join)
+    ringdown = _shifted(
+        ringdown,
+        join,
+        _at(intermediate, join) - _at(ringdown, join) - turn,
+        _slope_at(intermediate, join) - _slope_at(ringdown, join) - turn_slope,
+    )
+    return (inspiral, intermediate, ringdown), arc
+
+
+def _shifted(parts: Powers, x: Tensor, value: Tensor, slope: Tensor) -> Powers:
+    return parts | {
+        "0/3": parts.get("0/3", 0) + value - slope * x,
+        "3/3": parts["3/3"] + slope,
+    }
+
+
+def _arc_tangent(arc: tuple[Tensor, Tensor], damping: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    away = (x - arc[1]) / damping
+    return arc[0] * away.atan(), arc[0] / damping / (1 + away**2)
+
+
+def _peak_slope(ringdown: Powers, arc: tuple[Tensor, Tensor], ring: Tensor, damping: Tensor) -> Tensor:
+    # lalsimulation takes the slope of a natural cubic spline through ten points, 0.8 to 1.2 of the ring
+    # frequency; the exact slope would put the merger elsewhere by a few microseconds.
+    points = 10
+    begin, end = 0.8 * ring, (1.2 * ring).clamp_max(CUT)
+    gap = (end - begin) / (points - 1)
+    x = begin[:, None] + gap[:, None] * torch.arange(points, device=ring.device)
+    values = torch.stack(
+        [_at(ringdown, column) + _arc_tangent(arc, damping, column)[0] for column in x.unbind(1)], dim=1
+    )
+    table = natural_spline_bends(torch.arange(points, dtype=torch.float64).numpy())
+    bends = values @ torch.from_numpy(table).to(ring.device).T
+    place = (ring - begin) / gap
+    left = place.detach().floor().clamp(0, points - 2).to(torch.int64)[:, None]
+    above = place - left[:, 0]
+    (low, high), (low_bend, high_bend) = (
+        (column.gather(1, left)[:, 0], column.gather(1, left + 1)[:, 0]) for column in (values, bends)
+    )
+    slope = high - low + ((3 * above**2 - 1) * high_bend - (3 * (1 - above) ** 2 - 1) * low_bend) / 6
+    return slope / gap
