@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.datamodules.gw.shard_format import as_bytes
+
 _HUGE_PAGE = 2**21
 
 
@@ -31,7 +33,7 @@ class BufferRing:
             for _ in range(slots)
         ]
         self._held: dict[int, torch.cuda.Event] = {}
-        self._bytes = [memoryview(buffer.numpy()).cast("B") for buffer in self._buffers]
+        self._bytes = [as_bytes(buffer.numpy()) for buffer in self._buffers]
 
     def __len__(self) -> int:
         return len(self._buffers)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,25 @@ from torch import Tensor
 
 from lightning_itwin.datamodules.gw.batch import GWBatch
 from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventInputs, EventLoader, EventSource
-from lightning_itwin.datamodules.gw.event_numbers import derived_seed
+from lightning_itwin.datamodules.gw.event_numbers import derived_seed, noise_seeds
 from lightning_itwin.datamodules.gw.event_order import EventOrder
-from lightning_itwin.datamodules.gw.real_events import GWEvent
+from lightning_itwin.datamodules.gw.finishing import BatchFinisher
+from lightning_itwin.datamodules.gw.hdf5_source import EventFile, HDF5Source
+from lightning_itwin.datamodules.gw.progress import Progress
+from lightning_itwin.datamodules.gw.real_event_source import RealEventSource
+from lightning_itwin.datamodules.gw.real_events import GWEvent, event_psds
+from lightning_itwin.datamodules.gw.shard_format import ShardError
+from lightning_itwin.datamodules.gw.shard_reader import ShardReader
+from lightning_itwin.datamodules.gw.shard_source import ShardSource
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
 from lightning_itwin.datamodules.gw.simulation import EventSimulator, SignalSettings
 from lightning_itwin.datamodules.gw.simulation_source import SimulationSource
-from lightning_itwin.detectors import Observation, ObservationSettings
+from lightning_itwin.datamodules.gw.stored_events import stored_settings
+from lightning_itwin.detectors import Observation, ObservationSettings, SignalModel
 from lightning_itwin.inference import Prior
+
+_SIMULATED_EVENTS = 1_000_000
+_FROM_REAL_EVENTS = ["real_events"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +41,22 @@ class EventData:
     """Where events come from, and how many.
 
     Args:
-        path: None simulates on the training device; a folder made by ``simulate``; or an HDF5 file of your own.
+        path: None simulates on the training device; a folder made by ``simulate``; or an HDF5 file.
         train_events: events an epoch; None takes 1,000,000 simulated ones, or all that are stored and not
             kept for validation and test.
-        val_events: events for validation, always the same.
-        test_events: events for test, always the same.
-        bank_events: signals that are simulated before training starts and kept in memory; training draws the
-            masses, spins and orientation from them, everything else and the noise anew. 0 simulates every
-            event.
+        val_events: events for validation, always the same; of stored events those before the test's.
+        test_events: events for test, always the same; of stored events the last.
+        bank_events: waveforms that are computed before training starts and kept in memory; training takes
+            masses, spins, orientation and phase from them, all else and the noise anew for every event. 0
+            computes a waveform for every event.
         whitened: whether the strain of an HDF5 file is whitened already.
         read_ahead: batches made ready in a thread while the model computes.
         read_threads: threads that read one batch from disk together.
         shuffle_block: neighbours on disk that are read and shuffled as one.
         verify: compare the checksums of all shards before the first batch.
+
+    Raises:
+        ValueError: a number is outside its range.
     """
 
     path: str | None = None
@@ -55,13 +70,34 @@ class EventData:
     shuffle_block: int = 8
     verify: bool = False
 
+    def __post_init__(self) -> None:
+        at_least_one = {"val_events": self.val_events, "test_events": self.test_events}
+        at_least_one |= {"read_threads": self.read_threads}
+        if self.train_events is not None:
+            at_least_one["train_events"] = self.train_events
+        wrong = {name: value for name, value in at_least_one.items() if value < 1}
+        not_negative = {"bank_events": self.bank_events, "read_ahead": self.read_ahead}
+        wrong |= {name: value for name, value in not_negative.items() if value < 0}
+        if wrong:
+            raise ValueError(f"Too small: {', '.join(f'{name}={value}' for name, value in wrong.items())}.")
+        if self.path is not None and self.bank_events:
+            raise ValueError("bank_events is for events that are simulated; leave path or bank_events out.")
+
 
 class GWDataModule(LightningDataModule):
     """Batches of whitened strain of compact binaries with their parameters, as ``GWBatch``.
 
+    Simulated events depend on seed, split and number alone. Training draws new events in every epoch;
+    validation and test are the same events with the same noise, whatever the batch size and the number of
+    ranks. Every event comes once an epoch over all ranks; a training that was stopped in the middle of an
+    epoch goes on with the very next batch.
+
+    ``predict`` gives the real events with ``theta`` not a number, or the test's events where there are none.
+
     Args:
-        observation: detectors, duration, rate, band, PSDs; the Einstein Telescope by default. Stored events
-            bring their own; what is given beside them must agree.
+        observation: detectors, duration, rate, band, PSDs; the Einstein Telescope by default. ``psds:
+            [real_events]`` stands for one set a real event, estimated from its own files. Stored events bring
+            their observation; what is given beside them must agree.
         waveform: ``"IMRPhenomPv2"`` by default, or ``"lalsimulation:NAME"``.
         reference_frequency_hz: where spins and phase are defined.
         prior: a bilby prior file, or ``et_14``, ``et_small``, ``ligo_bbh``; ``et_14`` by default.
@@ -69,7 +105,16 @@ class GWDataModule(LightningDataModule):
         batch_size: events in a batch of one process.
         seed: seed of events, noise and order.
         real_events: events for ``predict``.
+
+    Raises:
+        ValueError: here or in ``setup``, before any device is used: a setting is outside its range, stored
+            events do not fit, or a real event does not (``RealEventError``, ``ObservationDiffersError``).
+        FileNotFoundError: a file is not there.
+        MissingExtraError: a library is not installed.
     """
+
+    # A rank may have no real event.
+    allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(
         self,
@@ -77,49 +122,30 @@ class GWDataModule(LightningDataModule):
         waveform: str | None = None,
         reference_frequency_hz: float = 20.0,
         prior: str | None = None,
-        events: EventData = EventData(),  # noqa: B008
+        events: EventData = EventData(),
         batch_size: int = 256,
         seed: int = 42,
         real_events: list[GWEvent] | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+        if batch_size < 1 or seed < 0:
+            raise ValueError(
+                f"batch_size must be at least 1 and seed at least 0, not {batch_size} and {seed}."
+            )
         self.save_hyperparameters("batch_size", "seed")
         self.events = events
         self.batch_size = batch_size
         self.seed = seed
-        self.real_events = real_events or []
-        self.settings = SignalSettings(
-            observation=observation or ObservationSettings(),
-            waveform=waveform or "IMRPhenomPv2",
-            reference_frequency_hz=reference_frequency_hz,
-            prior=prior or "et_14",
-            seed=seed,
-        )
+        self.real_events = list(real_events or [])
+        self._given = (observation, waveform, prior)
+        self._reference_frequency_hz = reference_frequency_hz
         self._simulator: EventSimulator | None = None
+        self._shards: ShardReader | None = None
+        self._file: EventFile | None = None
+        self._real: RealEventSource | None = None
         self._bank: SignalBank | None = None
-        self._on_device: dict[torch.device, EventSimulator] = {}
-
-    @property
-    def observation(self) -> Observation:
-        """The observation, known after ``setup``."""
-        return self.simulator.observation
-
-    @property
-    def prior(self) -> Prior:
-        """The prior, known after ``setup``."""
-        return self.simulator.prior
-
-    @property
-    def waveform_name(self) -> str:
-        """Name of the waveform."""
-        return self.settings.waveform
-
-    @property
-    def reference_frequency_hz(self) -> float:
-        """Where spins and phase are defined."""
-        return self.settings.reference_frequency_hz
+        self._finishers: dict[torch.device, BatchFinisher] = {}
+        self._rings: list[ShardSource] = []
 
     @property
     def simulator(self) -> EventSimulator:
@@ -128,11 +154,75 @@ class GWDataModule(LightningDataModule):
             raise RuntimeError("GWDataModule has no events before setup(); the Trainer calls it, or you do.")
         return self._simulator
 
+    @property
+    def observation(self) -> Observation:
+        """The observation on the CPU, known after ``setup``."""
+        return self.simulator.observation
+
+    @property
+    def prior(self) -> Prior:
+        """The prior, known after ``setup``."""
+        return self.simulator.prior
+
+    @property
+    def signal_model(self) -> SignalModel:
+        """The signal model on the CPU, known after ``setup``."""
+        return self.simulator.signal_model
+
+    @property
+    def waveform_name(self) -> str:
+        """Name of the waveform, known after ``setup``."""
+        return self.simulator.settings.waveform
+
+    @property
+    def reference_frequency_hz(self) -> float:
+        """Where spins and phase are defined, known after ``setup``."""
+        return self.simulator.settings.reference_frequency_hz
+
     def setup(self, stage: str | None = None) -> None:
-        if self._simulator is None:
-            self._simulator = EventSimulator(self.settings)
+        if self._simulator is not None:
+            return
+        path = self.events.path
+        if path is not None and Path(path).is_dir():
+            self._shards = ShardReader(path, self.events.verify)
+        observation, waveform, prior = self._given
+        if observation is not None and list(observation.psds) == _FROM_REAL_EVENTS:
+            if not self.real_events:
+                raise ValueError(
+                    "psds: [real_events] needs real_events, from whose files they are estimated."
+                )
+            psds: list[Any] = [event_psds(event, observation) for event in self.real_events]
+            observation = replace(observation, psds=psds)
+        if self._shards is not None:
+            settings = stored_settings(self._shards.manifest, observation, waveform, prior, str(path))
+        else:
+            settings = SignalSettings(
+                observation=observation or ObservationSettings(),
+                waveform=waveform or "IMRPhenomPv2",
+                reference_frequency_hz=self._reference_frequency_hz,
+                prior=prior or "et_14",
+                seed=self.seed,
+            )
+        simulator = EventSimulator(settings)
+        if path is not None and self._shards is None:
+            self._file = EventFile(path, simulator.observation, simulator.prior.names, self.events.whitened)
+        if path is not None:
+            self._span("train")
+        if self.real_events:
+            self._real = RealEventSource(self.real_events, simulator.observation, len(simulator.prior.names))
+        self._simulator = simulator
 
     def train_dataloader(self) -> EventLoader:
+        if self.events.bank_events and self._bank is None:
+            self._bank = SignalBank.simulate(
+                self.signal_model.waveform,
+                self.prior,
+                self.observation.frequency_hz,
+                self.events.bank_events,
+                derived_seed(self.seed, "bank", self._rank),
+                Progress("waveforms of the bank") if self._rank == 0 else lambda done, events: None,
+            )
+            self._finishers.clear()
         return self._loader("train")
 
     def val_dataloader(self) -> EventLoader:
@@ -141,13 +231,144 @@ class GWDataModule(LightningDataModule):
     def test_dataloader(self) -> EventLoader:
         return self._loader("test")
 
+    def predict_dataloader(self) -> EventLoader:
+        if self._real is None:
+            return self._loader("test")
+        return EventLoader(EventBatches(self._real, self._real_order(), lambda: 0, read_ahead=0))
+
+    def predicted_events(self) -> list[GWEvent]:
+        """Give the real events in the order in which ``predict_dataloader`` gives them on this rank."""
+        if not self.real_events:
+            return []
+        order = self._real_order()
+        numbers = [order.batch(0, number) for number in range(len(order))]
+        return [self.real_events[event] for event in np.concatenate(numbers)]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if isinstance(batch, EventInputs) and batch.record is not None and device.type == "cuda":
+            copied = torch.cuda.Event()
+            copied.record(torch.cuda.current_stream(device))
+            for source in self._rings:
+                source.hold(batch.record, copied)
+        return moved
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         return self.finish(batch) if isinstance(batch, EventInputs) else batch
 
     def finish(self, inputs: EventInputs) -> GWBatch:
-        """Make a batch of its inputs, on their device: signal, noise, whitened series."""
-        raise NotImplementedError
+        """Make a batch of what a loader gives: signal, noise and series, on the device of the inputs.
+
+        The Trainer does it in ``on_after_batch_transfer``; a loop of your own calls this.
+
+        Args:
+            inputs: from one of the loaders.
+        """
+        device = inputs.theta.device
+        if device not in self._finishers:
+            self._finishers[device] = BatchFinisher(
+                self.observation.to(device),
+                self.signal_model.waveform,
+                self.prior,
+                None if self._bank is None else self._bank.to(device),
+            )
+        return self._finishers[device](inputs)
 
     def signals(self, num: int, first: int = 0) -> Tensor:
-        """Simulate whitened signals without noise, apart from all other splits, (num, D, F) complex64."""
+        """Simulate whitened signals without noise, of events that are in no split, (num, D, F) complex64."""
         return self.simulator.signals(np.arange(first, first + num))
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer is not None else 0
+
+    def _span(self, split: str) -> tuple[int, int]:
+        """First stored event of a split, and the one after its last."""
+        stored = len(self._shards) if self._shards is not None else len(self._file or [])
+        test = stored - self.events.test_events
+        val = test - self.events.val_events
+        train = val if self.events.train_events is None else self.events.train_events
+        if val < 1 or train > val:
+            raise ShardError(
+                f"{self.events.path} holds {stored} events: too few for {self.events.val_events} of "
+                f"validation, {self.events.test_events} of test and {max(train, 1)} of training. Lower "
+                f"val_events, test_events or train_events, or make more."
+            )
+        return {"train": (0, train), "val": (val, test), "test": (test, stored)}[split]
+
+    def _loader(self, split: str) -> EventLoader:
+        train = split == "train"
+        source: EventSource
+        if self.events.path is None:
+            source, events, block = self._simulated(split), self._simulated_events(split), 0
+        else:
+            begin, end = self._span(split)
+            source, events = self._stored(split, begin, end), end - begin
+            block = self.events.shuffle_block if train else 0
+        order = EventOrder(
+            events=events,
+            batch_size=self.batch_size,
+            rank=self._rank,
+            world_size=self._world_size,
+            shuffle_block=block,
+            seed=derived_seed(self.seed, "order"),
+        )
+        epoch = self._epoch if train else lambda: 0
+        return EventLoader(EventBatches(source, order, epoch, self.events.read_ahead))
+
+    def _simulated_events(self, split: str) -> int:
+        if split != "train":
+            return self.events.val_events if split == "val" else self.events.test_events
+        # Simulated events cost nothing to leave out: all batches are full.
+        round_events = self.batch_size * self._world_size
+        return max(1, (self.events.train_events or _SIMULATED_EVENTS) // round_events) * round_events
+
+    def _simulated(self, split: str) -> SimulationSource:
+        return SimulationSource(
+            self.prior,
+            self.observation.num_psds,
+            derived_seed(self.seed, split),
+            self._simulated_events(split),
+            fresh=split == "train",
+            rank=self._rank,
+            bank=self._bank if split == "train" else None,
+        )
+
+    def _stored(self, split: str, begin: int, end: int) -> ShardSource | HDF5Source:
+        seed = derived_seed(self.seed, "stored", split)
+        train = split == "train"
+
+        def noise_seed(events: np.ndarray, epoch: int, number: int) -> int | np.ndarray:
+            return derived_seed(seed, epoch, self._rank, number) if train else noise_seeds(events, seed)
+
+        if self._file is not None:
+            has_noise = self._file.content == "strain"
+            return HDF5Source(self._file, begin, end, None if has_noise else noise_seed)
+        assert self._shards is not None
+        has_noise = self._shards.manifest.settings["content"] == "strain"
+        source = ShardSource(
+            self._shards,
+            begin,
+            end,
+            threads=self.events.read_threads,
+            pinned=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            noise_seed=None if has_noise else noise_seed,
+        )
+        self._rings.append(source)
+        return source
+
+    def _real_order(self) -> EventOrder:
+        return EventOrder(
+            events=len(self.real_events),
+            batch_size=self.batch_size,
+            rank=self._rank,
+            world_size=self._world_size,
+            shuffle_block=0,
+        )

@@ -185,9 +185,9 @@ def missing_shards(folder: Path, manifest: ShardManifest) -> list[int]:
         begin, end = manifest.span(shard)
         if path.stat().st_size != (end - begin) * manifest.record.bytes:
             raise ShardError(
-                f"{path} holds {path.stat().st_size} bytes instead of {(end - begin) * manifest.record.bytes}: "
-                f"it was cut or changed. Delete it and its .npz and start the simulation again; that makes "
-                f"this shard alone."
+                f"{path} holds {path.stat().st_size} bytes instead of "
+                f"{(end - begin) * manifest.record.bytes}: it was cut or changed. Delete it and its "
+                f".npz and start the simulation again; that makes this shard alone."
             )
     return missing
 
@@ -210,3 +210,8 @@ def write_whole(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def as_bytes(array: np.ndarray) -> memoryview:
+    """Give the bytes of a contiguous array, without a copy."""
+    return array.reshape(-1).view(np.uint8).data

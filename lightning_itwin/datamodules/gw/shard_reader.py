@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -65,8 +66,8 @@ class ShardReader:
             damaged = damaged_blocks(self.folder, self.manifest, shard)
             if damaged:
                 raise ShardError(
-                    f"{records_path(self.folder, shard)} is damaged: the checksum of {len(damaged)} blocks is "
-                    f"wrong (first: {damaged[0]}). Delete it and its .npz and start the simulation again; "
+                    f"{records_path(self.folder, shard)} is damaged: the checksum of {len(damaged)} blocks "
+                    f"is wrong (first: {damaged[0]}). Delete it and its .npz and start the simulation again; "
                     f"that makes this shard alone."
                 )
 
@@ -85,7 +86,7 @@ class ShardReader:
         # A run ends where the next event is no neighbour, or lies in the next shard.
         last = np.flatnonzero((np.diff(events) != 1) | (events[1:] % per_shard == 0))
         edges = [0, *(last + 1).tolist(), len(events)]
-        for begin, end in zip(edges[:-1], edges[1:]):
+        for begin, end in itertools.pairwise(edges):
             shard, row = divmod(int(events[begin]), per_shard)
             self._read(shard, row * record, buffer[begin * record : end * record])
 

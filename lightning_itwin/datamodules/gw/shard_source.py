@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,7 +84,7 @@ class ShardSource:
             edges = len(events) * np.arange(self._threads + 1) // self._threads
             parts = [
                 self._pool.submit(self.reader.read_into, in_file[a:b], raw[a * record : b * record])
-                for a, b in zip(edges[:-1], edges[1:])
+                for a, b in itertools.pairwise(edges)
                 if b > a
             ]
             for part in parts:

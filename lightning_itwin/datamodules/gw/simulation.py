@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -83,9 +83,7 @@ class EventSimulator:
         self.signal_below_hz = signal_below_hz
         self.prior = settings.read_prior()
         self.observation = Observation(settings.observation)
-        waveform = make_waveform(
-            settings.waveform, reference_frequency_hz=settings.reference_frequency_hz
-        )
+        waveform = make_waveform(settings.waveform, reference_frequency_hz=settings.reference_frequency_hz)
         self.signal_model = SignalModel(waveform, self.observation)
         frequency_hz = self.observation.frequency_hz
         self.bins = int((frequency_hz <= (signal_below_hz or float("inf"))).sum())
@@ -120,16 +118,16 @@ class EventSimulator:
             SimulationError: the waveform gives no finite signal for an event.
         """
         theta = self.parameters(events)
-        signals = self.signal_model(
-            Binary.from_table(*self.prior.with_fixed(theta)), self.psd_index(events)
-        )
+        signals = self.signal_model(Binary.from_table(*self.prior.with_fixed(theta)), self.psd_index(events))
         finite = torch.isfinite(torch.view_as_real(signals)).flatten(1).all(1)
         if not finite.all():
             row = int(torch.nonzero(~finite)[0])
-            values = ", ".join(f"{name}={value:g}" for name, value in zip(self.prior.names, theta[row].tolist()))
+            values = ", ".join(
+                f"{name}={value:g}" for name, value in zip(self.prior.names, theta[row].tolist())
+            )
             raise SimulationError(
-                f"{self.settings.waveform} gives no finite signal for event {np.asarray(events)[row]}: {values}. "
-                f"Narrow the prior, or take another waveform."
+                f"{self.settings.waveform} gives no finite signal for event {np.asarray(events)[row]}: "
+                f"{values}. Narrow the prior, or take another waveform."
             )
         return signals
 
@@ -169,7 +167,9 @@ class EventSimulator:
             shard_bytes: wanted size of a shard; it holds whole blocks.
         """
         block_bytes = EVENTS_PER_BLOCK * self.record.bytes
-        settings = asdict(self.settings)
+        # With the numbers of every PSD: the folder is read where their files are not.
+        observation = self.settings.observation.self_contained()
+        settings = asdict(replace(self.settings, observation=observation))
         settings["prior"] = self.prior.settings()
         settings |= {"content": self.content, "signal_below_hz": self.signal_below_hz}
         return ShardManifest(

@@ -1,0 +1,100 @@
+"""The last steps of a batch, on the device that trains: signal, noise, whitened series."""
+
+# B batch, D detectors, F frequencies, T samples
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_itwin.datamodules.gw.batch import GWBatch
+from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.gw.signal_bank import SignalBank
+from lightning_itwin.detectors import Observation, SignalModel
+from lightning_itwin.inference import Prior
+from lightning_itwin.waveforms import Binary, Waveform
+
+# On a CPU the intermediate spectra of so many events stay in the caches.
+_EVENTS_AT_ONCE_ON_CPU = 8
+# Of a raw series: rise and fall of the window, as bilby has it.
+_ROLL_OFF_S = 0.2
+
+
+class BatchFinisher:
+    """Makes batches of their inputs on one device; nothing in it waits for the device.
+
+    Args:
+        observation: on that device.
+        waveform: of signals that are simulated.
+        prior: of their parameters.
+        bank: on that device, or None.
+    """
+
+    def __init__(
+        self, observation: Observation, waveform: Waveform, prior: Prior, bank: SignalBank | None = None
+    ) -> None:
+        self.observation = observation
+        self.prior = prior
+        self.bank = bank
+        self._model = SignalModel(waveform, observation)
+
+    @torch.no_grad()
+    def __call__(self, inputs: EventInputs) -> GWBatch:
+        """Make a batch."""
+        device = self.observation.device
+        noise: torch.Generator | np.ndarray | None
+        if isinstance(inputs.noise_seed, int):
+            noise = torch.Generator(device).manual_seed(inputs.noise_seed)
+        else:
+            noise = inputs.noise_seed
+        if inputs.record is not None and not inputs.record.is_complex():
+            if inputs.record.dtype == torch.float32:
+                return GWBatch(inputs.record, inputs.theta, inputs.psd_index)
+            return GWBatch(self._whitened(inputs), inputs.theta, inputs.psd_index)
+        events = len(inputs.theta)
+        at_once = _EVENTS_AT_ONCE_ON_CPU if device.type == "cpu" else events
+        shape = (events, self.observation.num_detectors, self.observation.samples)
+        strain = torch.empty(shape, dtype=torch.float32, device=device)
+        for begin in range(0, events, at_once):
+            part = slice(begin, min(begin + at_once, events))
+            strain[part] = self.observation.to_series(self._noisy(inputs, part, noise))
+        return GWBatch(strain, inputs.theta, inputs.psd_index)
+
+    def signals(self, inputs: EventInputs, part: slice) -> Tensor:
+        """Give the whitened signals of some events of a batch, (B, D, F) complex64."""
+        if inputs.record is not None:
+            missing = self.observation.num_frequencies - inputs.record.shape[-1]
+            return torch.nn.functional.pad(inputs.record[part], (0, missing))
+        binary = Binary.from_table(*self.prior.with_fixed(inputs.theta[part]))
+        model = self._model
+        if inputs.bank_row is not None and self.bank is not None:
+            model = copy.copy(model)
+            model.waveform = self.bank.at(inputs.bank_row[part])
+        return model(binary, inputs.psd_index[part])
+
+    def _noisy(self, inputs: EventInputs, part: slice, noise: torch.Generator | np.ndarray | None) -> Tensor:
+        signals = self.signals(inputs, part)
+        if noise is None:
+            return signals
+        seeds = noise if isinstance(noise, torch.Generator) else noise[part].tolist()
+        return self.observation.noise(len(signals), seeds).add_(signals)
+
+    def _whitened(self, inputs: EventInputs) -> Tensor:
+        assert inputs.record is not None
+        settings = self.observation.settings
+        window = _tukey(self.observation.samples, 2 * _ROLL_OFF_S / settings.duration_s).to(inputs.record)
+        strain = (inputs.record - inputs.record.mean(dim=-1, keepdim=True)) * window
+        first = self.observation.first
+        spectrum = torch.fft.rfft(strain)[..., first : first + self.observation.num_frequencies]
+        deviation = self.observation.standard_deviation[inputs.psd_index]
+        white = spectrum / settings.sample_rate_hz / deviation
+        return self.observation.to_series(white.to(torch.complex64))
+
+
+def _tukey(samples: int, share: float) -> Tensor:
+    at = torch.arange(samples, dtype=torch.float64) / (samples - 1)
+    edge = torch.minimum(at, 1 - at).clamp(max=share / 2) / (share / 2)
+    return (torch.pi / 2 * edge).sin().square()
