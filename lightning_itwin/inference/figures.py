@@ -57,7 +57,7 @@ def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figur
         plot_datapoints=len(values_NP) < 20_000,
         fill_contours=len(values_NP) > 1_000,
         no_fill_contours=len(values_NP) <= 1_000,
-        fig=_figure(2.0 * len(names), 2.0 * len(names)),
+        fig=_figure(2.0 * len(names), 2.0 * len(names), layout=None),
     )
 
 

@@ -244,7 +244,7 @@ def _read(expressions: dict[str, str]) -> Any:
     logging.getLogger("bilby").setLevel(logging.WARNING)
     try:
         priors = bilby_prior.BBHPriorDict(dictionary=dict(expressions))
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
         raise ValueError(f"bilby cannot read the prior file: {error}") from error
     for name in expressions:
         kinds = {kind.__name__ for kind in type(priors.get(name)).__mro__}

@@ -50,9 +50,9 @@ def tarp(
         samples: (E, N, P).
         truths: (E, P).
         weights: (E, N).
-        references: points, (E, P), as from the prior; or ``"mean"``, the middle of each posterior, which sees
-            a wrong width best; or ``"shuffled"``, a sample of the next event, which stands for the prior
-            and sees a shift best.
+        references: points, (E, P), such as draws of the prior; or ``"mean"``, the middle of each posterior,
+            which sees a wrong width best; or ``"shuffled"``, a sample of the event before, which stands
+            for a draw of the prior. A shift common to all events shows most with points on one side.
         periods: (start, period) or None for each parameter, as :func:`calibration.ranks` takes it.
 
     Reference:

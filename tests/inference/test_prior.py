@@ -142,6 +142,7 @@ def test_a_prior_outside_the_training_prior_is_refused() -> None:
         ("chirp_mass = 30", "no parameter free"),
         ("chirp_mass = Uniform(0, 1)\nchirp_mass = 3", "twice"),
         ("chirp_mass = Nonsense(0, 1)", "bilby"),
+        ("dec = Cosine()", "bilby cannot read"),
         ("chirp_mass = Uniform(minimum=0, maximum=__import__('os').getpid())", "may hold numbers"),
         ("chirp_mass = os.system('true')", "may hold numbers"),
         ("chirp_mass = Uniform(minimum=0, maximum=(lambda: 1)())", "may hold numbers"),
