@@ -234,15 +234,23 @@ class GWDataModule(LightningDataModule):
     def predict_dataloader(self) -> EventLoader:
         if self._real is None:
             return self._loader("test")
-        return EventLoader(EventBatches(self._real, self._real_order(), lambda: 0, read_ahead=0))
+        source = self._real.of_rank(self._rank, self._world_size)
+        return EventLoader(EventBatches(source, self._real_order(), lambda: 0, read_ahead=0))
 
-    def predicted_events(self) -> list[GWEvent]:
-        """Give the real events in the order in which ``predict_dataloader`` gives them on this rank."""
-        if not self.real_events:
-            return []
-        order = self._real_order()
-        numbers = [order.batch(0, number) for number in range(len(order))]
-        return [self.real_events[event] for event in np.concatenate(numbers)]
+    def predict_events(self, batch: int) -> list[tuple[str, float | None]]:
+        """Give name and GPS time of the events in one batch of ``predict_dataloader`` on this rank.
+
+        Args:
+            batch: number of the batch.
+
+        Returns:
+            For real events their name and time; for simulated and stored ones a name and None.
+        """
+        if self._real is None:
+            return [(f"test_{number:06d}", None) for number in self._order("test").batch(0, batch)]
+        mine = self.real_events[self._rank :: self._world_size]
+        chosen = self._real_order().batch(0, batch)
+        return [(mine[event].name, mine[event].gps_time_s) for event in chosen]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -304,24 +312,21 @@ class GWDataModule(LightningDataModule):
         return {"train": (0, train), "val": (val, test), "test": (test, stored)}[split]
 
     def _loader(self, split: str) -> EventLoader:
-        train = split == "train"
-        source: EventSource
-        if self.events.path is None:
-            source, events, block = self._simulated(split), self._simulated_events(split), 0
-        else:
-            begin, end = self._span(split)
-            source, events = self._stored(split, begin, end), end - begin
-            block = self.events.shuffle_block if train else 0
-        order = EventOrder(
-            events=events,
+        source: EventSource = self._simulated(split) if self.events.path is None else self._stored(split)
+        epoch = self._epoch if split == "train" else lambda: 0
+        return EventLoader(EventBatches(source, self._order(split), epoch, self.events.read_ahead))
+
+    def _order(self, split: str) -> EventOrder:
+        stored = self.events.path is not None
+        begin, end = self._span(split) if stored else (0, self._simulated_events(split))
+        return EventOrder(
+            events=end - begin,
             batch_size=self.batch_size,
             rank=self._rank,
             world_size=self._world_size,
-            shuffle_block=block,
+            shuffle_block=self.events.shuffle_block if stored and split == "train" else 0,
             seed=derived_seed(self.seed, "order"),
         )
-        epoch = self._epoch if train else lambda: 0
-        return EventLoader(EventBatches(source, order, epoch, self.events.read_ahead))
 
     def _simulated_events(self, split: str) -> int:
         if split != "train":
@@ -341,7 +346,8 @@ class GWDataModule(LightningDataModule):
             bank=self._bank if split == "train" else None,
         )
 
-    def _stored(self, split: str, begin: int, end: int) -> ShardSource | HDF5Source:
+    def _stored(self, split: str) -> ShardSource | HDF5Source:
+        begin, end = self._span(split)
         seed = derived_seed(self.seed, "stored", split)
         train = split == "train"
 
@@ -365,10 +371,5 @@ class GWDataModule(LightningDataModule):
         return source
 
     def _real_order(self) -> EventOrder:
-        return EventOrder(
-            events=len(self.real_events),
-            batch_size=self.batch_size,
-            rank=self._rank,
-            world_size=self._world_size,
-            shuffle_block=0,
-        )
+        mine = len(self.real_events[self._rank :: self._world_size])
+        return EventOrder(events=mine, batch_size=self.batch_size, shuffle_block=0)

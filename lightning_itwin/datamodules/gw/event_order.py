@@ -18,7 +18,7 @@ class EventOrder:
     ``batch_size`` events, but for the last one or two of an epoch, which share what is left over evenly.
 
     Args:
-        events: number of events, at least one a rank.
+        events: number of events, at least one a rank, or none at all.
         batch_size: events in a batch of one rank.
         rank: this process's rank.
         world_size: number of ranks.
@@ -48,7 +48,7 @@ class EventOrder:
             )
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank must be below world_size, not {self.rank} of {self.world_size}.")
-        if self.events < self.world_size:
+        if 0 < self.events < self.world_size or self.events < 0:
             raise ValueError(
                 f"{self.events} events cannot be shared among {self.world_size} ranks; make more events or "
                 f"use fewer ranks."

@@ -29,8 +29,8 @@ class EventFile:
     """An HDF5 file with events, checked against an observation and the names of the parameters.
 
     ``strain`` (N, D, T) holds the series, or ``signal`` (N, D, F) whitened spectra without noise, as
-    ``export`` writes them. A parameter is a dataset ``parameters/<name>`` or ``<name>`` (N,), or an attribute of
-    N numbers. ``psd_index`` (N,) is optional. Attributes of the strain, where it has them, must agree:
+    ``export`` writes them. A parameter is a dataset ``parameters/<name>`` or ``<name>`` (N,), or an attribute
+    of N numbers. ``psd_index`` (N,) is optional. Attributes of the strain, where it has them, must agree:
     ``sample_rate_hz`` (or ``sample_rate``, ``dx``), ``detectors`` (JSON or comma-separated), ``whitened``.
 
     Args:
@@ -165,7 +165,7 @@ class EventFile:
         if found is None:
             raise EventFileError(
                 f"{self.path} has no parameter {name!r}: neither a dataset parameters/{name} nor "
-                f"{name} nor an attribute. The prior's free parameters are needed; fix in the prior file what you know."
+                f"{name} nor an attribute. All free parameters are needed; fix known ones in the prior file."
             )
         column = np.atleast_1d(np.asarray(found, dtype=np.float64))
         if column.shape != (len(self),):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +37,13 @@ class RealEventSource:
         self.strain = torch.stack(strain)
         self.psd_index = torch.tensor(indices, dtype=torch.int64)
         self._parameters = parameters
+
+    def of_rank(self, rank: int, world_size: int) -> RealEventSource:
+        """Give every ``world_size``-th event from number ``rank`` on."""
+        mine = copy.copy(self)
+        mine.strain = self.strain[rank::world_size]
+        mine.psd_index = self.psd_index[rank::world_size]
+        return mine
 
     def __len__(self) -> int:
         return len(self.strain)

@@ -24,7 +24,6 @@ from lightning_itwin.detectors import (
     PowerSpectralDensity,
     estimate_psd,
     interferometers,
-    sidereal_time_rad,
 )
 from lightning_itwin.optional import require
 
@@ -57,19 +56,6 @@ class GWEvent:
     name: str
     gps_time_s: float
     files: dict[str, str]
-
-    def turned_ra_rad(self, ra_rad: Tensor, gps_time_s: float) -> Tensor:
-        """Turn right ascensions as a model gives them to those of the event's own time.
-
-        Args:
-            ra_rad: of a posterior, where the sky stands as at the observation's reference time.
-            gps_time_s: that reference time.
-
-        Returns:
-            Right ascensions of the source, from 0 to 2 pi.
-        """
-        turn = sidereal_time_rad(self.gps_time_s) - sidereal_time_rad(gps_time_s)
-        return (ra_rad + turn) % (2 * math.pi)
 
 
 def read_event(event: GWEvent, observation: Observation, psd_index: int) -> Tensor:

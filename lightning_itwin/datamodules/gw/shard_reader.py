@@ -34,6 +34,7 @@ class ShardReader:
     """
 
     def __init__(self, folder: str | Path, verify: bool = False) -> None:
+        self._descriptors: dict[int, int] = {}
         self.folder = Path(folder)
         self.manifest = ShardManifest.read(self.folder)
         missing = missing_shards(self.folder, self.manifest)
@@ -51,7 +52,6 @@ class ShardReader:
         self.theta = np.concatenate([table.theta for table in tables])
         self.psd_index = np.concatenate([table.psd_index for table in tables])
         self.optimal_snr = np.concatenate([table.optimal_snr for table in tables])
-        self._descriptors: dict[int, int] = {}
 
     def __len__(self) -> int:
         return self.manifest.events
