@@ -156,7 +156,5 @@ def _bands(axes: Axes, events: int) -> None:
         axes.fill_between(_LEVELS, low_L / events, high_L / events, color="0.5", alpha=0.15, lw=0)
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
-    return require("matplotlib.figure", extra="gw").Figure(
-        figsize=(width_in, height_in), layout="constrained"
-    )
+def _figure(width_in: float, height_in: float, layout: str | None = "constrained") -> Figure:
+    return require("matplotlib.figure", extra="gw").Figure(figsize=(width_in, height_in), layout=layout)
