@@ -64,7 +64,7 @@ class ShardSource:
         if self._ring is None or len(self._ring) < read_ahead + _KEPT:
             record = self.reader.manifest.record
             self._ring = BufferRing(
-                slots=read_ahead + _KEPT if read_ahead else 1,
+                slots=read_ahead + _KEPT,
                 shape=(largest_batch, *record.shape),
                 dtype=getattr(torch, record.dtype),
                 pinned=self._pinned,
