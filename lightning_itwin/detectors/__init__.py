@@ -9,6 +9,7 @@ from lightning_itwin.detectors.observation import Observation, ObservationSettin
 from lightning_itwin.detectors.power_spectral_density import PowerSpectralDensity, estimate_psd, read_psd
 from lightning_itwin.detectors.sidereal_time import sidereal_time_rad
 from lightning_itwin.detectors.signal_model import SignalModel
+from lightning_itwin.detectors.sky_modes import sky_modes
 
 __all__ = [
     "Interferometer",
@@ -20,4 +21,5 @@ __all__ = [
     "interferometers",
     "read_psd",
     "sidereal_time_rad",
+    "sky_modes",
 ]

@@ -17,7 +17,7 @@ def detector_folder() -> Path:
     found = importlib.util.find_spec("bilby")
     if found is None or not found.submodule_search_locations:
         raise MissingExtraError(
-            "'bilby' is not installed, whose files describe detectors and noise curves. It comes with the extra "
-            "'gw': pip install 'lightning-itwin[gw]'"
+            "'bilby' is not installed, whose files describe detectors and noise curves. It comes with the "
+            "extra 'gw': pip install 'lightning-itwin[gw]'"
         )
     return Path(found.submodule_search_locations[0]) / "gw" / "detector"

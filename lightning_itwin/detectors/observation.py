@@ -30,8 +30,8 @@ class ObservationSettings:
         maximum_frequency_hz: upper edge of the band; None for all frequencies below Nyquist's.
         gps_time_s: reference time; it fixes how the Earth is turned, and ``geocent_time`` counts from it.
         after_merger_s: time from the reference time to the end of the data.
-        psds: sets of power spectral densities to choose from; a set is one spec for all detectors or a list of
-            one spec a detector, see :func:`~lightning_itwin.detectors.power_spectral_density.read_psd`.
+        psds: sets of power spectral densities to choose from; a set is one spec for all detectors or a list
+            of one spec a detector, see :func:`~lightning_itwin.detectors.power_spectral_density.read_psd`.
 
     Raises:
         ValueError: a value is outside its range, or the values do not fit each other.
@@ -56,8 +56,8 @@ class ObservationSettings:
         highest_hz = nyquist_hz if self.maximum_frequency_hz is None else self.maximum_frequency_hz
         if not 0 < self.minimum_frequency_hz < highest_hz <= nyquist_hz:
             raise ValueError(
-                f"0 < minimum_frequency_hz < maximum_frequency_hz <= {nyquist_hz:g} Hz (half the sample rate) "
-                f"is needed, not {self.minimum_frequency_hz:g} and {highest_hz:g}."
+                f"0 < minimum_frequency_hz < maximum_frequency_hz <= {nyquist_hz:g} Hz (half the sample "
+                f"rate) is needed, not {self.minimum_frequency_hz:g} and {highest_hz:g}."
             )
         if not 0 <= self.after_merger_s <= self.duration_s:
             raise ValueError(
@@ -84,15 +84,16 @@ class ObservationSettings:
         return cls(**values)
 
     def self_contained(self) -> ObservationSettings:
-        """Give the same settings with the numbers of every PSD in them, so that no file is needed any more."""
+        """Give the same settings with the numbers of every PSD in them, so that no file is needed."""
         return replace(self, psds=[[read_psd(spec) for spec in _each(psd_set)] for psd_set in self.psds])
 
 
 class Observation:
     """Tensors of an observation on a device: band, noise level, geometry.
 
-    Spectra are whitened: divided by ``standard_deviation``, so that the noise has unit variance in its real and
-    in its imaginary part. Then log L = -1/2 sum |d - h|^2 and the optimal SNR^2 = sum |h|^2, both over D and F.
+    Spectra are whitened: divided by ``standard_deviation``, so that the noise has unit variance in its real
+    and in its imaginary part. Then log L = -1/2 sum |d - h|^2 and the optimal SNR^2 = sum |h|^2, both over
+    D and F.
 
     Args:
         settings: what to observe with.
@@ -166,8 +167,9 @@ class Observation:
 
         Args:
             batch: B.
-            generator: a generator on any device, fast, one draw for the whole batch; or B seeds, a number or a
-                tuple of numbers each, and then an event's noise depends on its seed alone, whatever the batch.
+            generator: a generator on any device, fast, one draw for the whole batch; or B seeds, a number or
+                a tuple of numbers each, and then an event's noise depends on its seed alone, whatever the
+                batch.
 
         Returns:
             noise, (B, D, F) complex64, on the observation's device; real and imaginary part of unit variance.
@@ -194,16 +196,24 @@ class Observation:
         Returns:
             series, (B, D, T), real.
         """
-        full = spectrum.new_zeros((*spectrum.shape[:-1], self.samples // 2 + 1))
-        torch.mul(
-            spectrum,
-            math.sqrt(self.samples / 2),
-            out=full[..., self.first : self.first + self.num_frequencies],
-        )
-        return torch.fft.irfft(full, self.samples)
+        scale = math.sqrt(self.samples / 2)
+        band = slice(self.first, self.first + self.num_frequencies)
+        if spectrum.device.type != "cpu":
+            full = spectrum.new_zeros((*spectrum.shape[:-1], self.samples // 2 + 1))
+            torch.mul(spectrum, scale, out=full[..., band])
+            return torch.fft.irfft(full, self.samples)
+        # Event by event, so that the work stays in the cache: twice as fast.
+        rows = spectrum.reshape(-1, spectrum.shape[-2] if spectrum.ndim > 1 else 1, spectrum.shape[-1])
+        full = spectrum.new_zeros((rows.shape[1], self.samples // 2 + 1))
+        series = torch.empty((*rows.shape[:2], self.samples), dtype=spectrum.real.dtype)
+        for row, out in zip(rows, series):
+            torch.mul(row, scale, out=full[:, band])
+            torch.fft.irfft(full, self.samples, out=out)
+        return series.reshape(*spectrum.shape[:-1], self.samples)
 
     def to_spectrum(self, series: Tensor) -> Tensor:
-        """Turn whitened series into whitened spectra of the band; the inverse of :meth:`to_series` on the band.
+        """Turn whitened series into whitened spectra of the band; the inverse of :meth:`to_series` on the
+        band.
 
         Args:
             series: whitened, (B, D, T), or (..., T).

@@ -61,8 +61,9 @@ class PowerSpectralDensity:
         # A curve that stops a hair short of the band is no reason to refuse.
         if frequency_hz.min() < low * (1 - 1e-6) or frequency_hz.max() > high * (1 + 1e-6):
             raise ValueError(
-                f"PSD {self.name!r} is known from {low:g} to {high:g} Hz, the band is {frequency_hz.min():g} to "
-                f"{frequency_hz.max():g} Hz. Narrow the band with minimum_frequency_hz and maximum_frequency_hz."
+                f"PSD {self.name!r} is known from {low:g} to {high:g} Hz, the band is "
+                f"{frequency_hz.min():g} to {frequency_hz.max():g} Hz. Narrow the band with "
+                "minimum_frequency_hz and maximum_frequency_hz."
             )
         return np.interp(frequency_hz, self.frequency_hz, self.psd_per_hz)
 
@@ -74,9 +75,10 @@ def read_psd(spec: PSDSpec) -> PowerSpectralDensity:
     """Read a power spectral density.
 
     Args:
-        spec: one of bilby's noise curves (``"ET_D"``, ``"aLIGO_O4_high"`` or a file name of it), a text file of
-            two columns (frequency in Hz; PSD in 1/Hz, or ASD in 1/sqrt(Hz), told apart by ``psd`` or ``asd`` in
-            the file's name, else by size), a :class:`PowerSpectralDensity`, or its fields as a mapping.
+        spec: one of bilby's noise curves (``"ET_D"``, ``"aLIGO_O4_high"`` or a file name of it), a text file
+            of two columns (frequency in Hz; PSD in 1/Hz, or ASD in 1/sqrt(Hz), told apart by ``psd`` or
+            ``asd`` in the file's name, else by size), a :class:`PowerSpectralDensity`, or its fields as a
+            mapping.
 
     Raises:
         ValueError: there is no such curve or file, or it is not understood.
@@ -154,8 +156,9 @@ def estimate_psd(
     segments = segments[np.isfinite(segments).all(axis=1)]
     if len(segments) < 4:
         raise ValueError(
-            f"PSD {name!r}: only {len(segments)} segments of {segment_s:g} s without a gap lie in {len(strain)} "
-            f"samples outside {exclude_s}; at least 4 are needed. Give more data or shorter segments."
+            f"PSD {name!r}: only {len(segments)} segments of {segment_s:g} s without a gap lie in "
+            f"{len(strain)} samples outside {exclude_s}; at least 4 are needed. Give more data or shorter "
+            "segments."
         )
     window = signal.get_window("hann", length)
     spectra = np.fft.rfft((segments - segments.mean(axis=1, keepdims=True)) * window, axis=1)

@@ -97,8 +97,8 @@ class SignalModel:
         count = self.observation.num_frequencies
         if self.observation.device.type != "cpu" or not isinstance(self.waveform, EndsEarly):
             return count
-        highest = int(self.waveform.highest_frequency_hz(binary) / self.observation.step_hz) + 1
-        return min(max(highest - self.observation.first + 1, 2), count)
+        steps = self.waveform.highest_frequency_hz(binary) / self.observation.step_hz
+        return int(min(max(steps - self.observation.first + 2, 2), count))
 
 
 def _check_index(psd_index: Tensor | None, sets: int) -> None:

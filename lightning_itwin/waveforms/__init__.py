@@ -1,7 +1,7 @@
 """From a binary to its two polarisations, h plus and h cross, in the frequency domain.
 
-``Binary`` holds the physical quantities, a ``Waveform`` turns them into polarisations: our own IMRPhenomPv2 in
-torch, which runs on any device, or any frequency-domain approximant through lalsimulation on the CPU.
+``Binary`` holds the physical quantities, a ``Waveform`` turns them into polarisations: our own IMRPhenomPv2
+in torch, which runs on any device, or any frequency-domain approximant through lalsimulation on the CPU.
 """
 
 # B batch, F frequencies
@@ -46,8 +46,8 @@ def make_waveform(name: str, *, reference_frequency_hz: float = 20.0) -> Wavefor
     """Make a waveform by its name.
 
     Args:
-        name: ``"IMRPhenomPv2"`` for our own, or ``"lalsimulation:NAME"`` for a frequency-domain approximant of
-            lalsimulation (extra ``gw``), such as ``"lalsimulation:IMRPhenomXPHM"``.
+        name: ``"IMRPhenomPv2"`` for our own, or ``"lalsimulation:NAME"`` for a frequency-domain approximant
+            of lalsimulation (extra ``gw``), such as ``"lalsimulation:IMRPhenomXPHM"``.
         reference_frequency_hz: where spins and phase are defined.
 
     Raises:
@@ -65,6 +65,6 @@ def make_waveform(name: str, *, reference_frequency_hz: float = 20.0) -> Wavefor
 
         return IMRPhenomPv2(reference_frequency_hz)
     raise ValueError(
-        f"Unknown waveform {name!r}. Known are 'IMRPhenomPv2' and 'lalsimulation:NAME' with a frequency-domain "
-        "approximant of lalsimulation, such as 'lalsimulation:IMRPhenomXPHM'."
+        f"Unknown waveform {name!r}. Known are 'IMRPhenomPv2' and 'lalsimulation:NAME' with a "
+        "frequency-domain approximant of lalsimulation, such as 'lalsimulation:IMRPhenomXPHM'."
     )

@@ -95,7 +95,8 @@ class Binary:
         Raises:
             ValueError: a name is unknown, missing or says what another one says already.
 
-        >>> names = ["chirp_mass", "mass_ratio", "luminosity_distance", "ra", "dec", "psi", "theta_jn", "phase"]
+        >>> names = ["chirp_mass", "mass_ratio", "luminosity_distance", "ra", "dec"]
+        >>> names += ["psi", "theta_jn", "phase"]
         >>> binary = Binary.from_table(names, torch.tensor([[30.0, 1.0, 400.0, 0.0, 0.0, 0.0, 0.0, 0.0]]))
         >>> round(binary.mass_1_msun.item(), 3)
         34.461
@@ -118,7 +119,7 @@ class Binary:
             if f"a_{body}" in columns or f"tilt_{body}" in columns:
                 raise ValueError(f"chi_{body} is given beside a_{body} or tilt_{body}; give one of the two.")
             columns[f"a_{body}"] = aligned.abs()
-            columns[f"tilt_{body}"] = torch.where(aligned < 0, torch.pi, 0.0).to(aligned)
+            columns[f"tilt_{body}"] = torch.pi * (aligned < 0).to(torch.float64)
         mass_1, mass_2 = component_masses({name: columns[name] for name in _MASSES if name in columns})
         zero = torch.zeros_like(mass_1)
         values = {field: columns[name] for name, field in _ANGLES_AND_SPINS.items()}
@@ -158,8 +159,8 @@ def component_masses(given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     ratios = names & {"mass_ratio", "symmetric_mass_ratio"}
     if len(names) != 2 or len(ratios) != 1:
         raise ValueError(
-            "Give mass_1 and mass_2, or one of chirp_mass, total_mass, mass_1, mass_2 with one of mass_ratio, "
-            f"symmetric_mass_ratio; not {sorted(names) or 'no mass at all'}."
+            "Give mass_1 and mass_2, or one of chirp_mass, total_mass, mass_1, mass_2 with one of "
+            f"mass_ratio, symmetric_mass_ratio; not {sorted(names) or 'no mass at all'}."
         )
     if "mass_ratio" in names:
         ratio = given["mass_ratio"]

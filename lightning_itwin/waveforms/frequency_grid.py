@@ -28,7 +28,7 @@ def grid_step(frequency_hz: Tensor) -> tuple[float, int]:
     first = round(low / step) if step > 0 else 0
     if first < 1 or abs(low - first * step) > 1e-6 * step * first:
         raise ValueError(
-            f"Frequencies must be ascending multiples of their spacing above 0, not {low:g} to {high:g} Hz in "
-            f"{len(frequency_hz)} steps."
+            f"Frequencies must be ascending multiples of their spacing above 0, not {low:g} to {high:g} Hz "
+            f"in {len(frequency_hz)} steps."
         )
     return step, first

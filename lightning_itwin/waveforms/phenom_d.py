@@ -1,8 +1,8 @@
 """IMRPhenomD as sums over powers of the frequency: what it needs of a binary, before any frequency is seen.
 
-Amplitude and phase have three regions each. In every region but for two functions (an arc tangent in the phase,
-a Lorentzian with an exponential in the amplitude) they are linear in powers of f^(1/3) and in log f. Those powers
-are the same for all binaries, so that a region of a whole batch is one product of matrices.
+Amplitude and phase have three regions each. In every region but for two functions (an arc tangent in the
+phase, a Lorentzian with an exponential in the amplitude) they are linear in powers of f^(1/3) and in log f.
+Those powers are the same for all binaries, so that a region of a whole batch is one product of matrices.
 
 Reference:
     Khan et al. 2016, arXiv:1508.07253; post-Newtonian phase: its appendix B.

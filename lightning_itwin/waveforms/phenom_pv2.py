@@ -1,13 +1,14 @@
 """IMRPhenomPv2 in torch: precessing binaries of black holes, batched, on any device, in real arithmetic.
 
 IMRPhenomD gives amplitude and phase of the binary with aligned spins; two Euler angles twist it up into the
-precessing one. Phases are sums over powers of the frequency (see ``phenom_d``) and made in float64 whatever the
-precision of the rest, then taken modulo 2 pi. Up to its last line no complex number is used, so that
+precessing one. Phases are sums over powers of the frequency (see ``phenom_d``) and made in float64 whatever
+the precision of the rest, then taken modulo 2 pi. Up to its last line no complex number is used, so that
 ``torch.compile`` makes one graph of it.
 
 Reference:
-    Hannam et al. 2014, arXiv:1308.3271; technical note LIGO-T1500602; Husa et al. 2016, arXiv:1508.07250; Khan
-    et al. 2016, arXiv:1508.07253. Written from these papers and the conventions of lalsimulation, its oracle.
+    Hannam et al. 2014, arXiv:1308.3271; technical note LIGO-T1500602; Husa et al. 2016, arXiv:1508.07250;
+    Khan et al. 2016, arXiv:1508.07253. Written from these papers and the conventions of lalsimulation, its
+    oracle.
 """
 
 # B batch, F frequencies, K powers
@@ -134,8 +135,8 @@ class IMRPhenomPv2:
         added["3/3"] = -aligned.peak_slope
         regions = []
         for part in (aligned.inspiral_phase, aligned.intermediate_phase, aligned.ringdown_phase):
-            names = part.keys() | added.keys()
-            regions.append({name: part.get(name, 0) + added.get(name, 0) for name in sorted(names)})
+            shared = {name: part[name] + added[name] for name in part.keys() & added.keys()}
+            regions.append(part | added | shared)
         inspiral, intermediate, ringdown = (_turns(as_rows(part, mass_s) @ basis) for part in regions)
         factor, centre, width = (
             value.to(self.dtype)[:, None] for value in (*aligned.arc_tangent, aligned.damping_frequency)
@@ -203,8 +204,8 @@ def _turns(angle: Tensor) -> Tensor:
 def _twist(
     theta_jn_rad: Tensor, cos_alpha: Tensor, sin_alpha: Tensor, cos_beta: Tensor, sin_beta: Tensor
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    # The sum over m of Wigner's d and the harmonics of weight -2, l = 2, of technical note T1500602, gathered by
-    # powers of exp(i alpha): real and imaginary part of the factors of h plus and h cross.
+    # The sum over m of Wigner's d and the harmonics of weight -2, l = 2, of technical note T1500602, gathered
+    # by powers of exp(i alpha): real and imaginary part of the factors of h plus and h cross.
     cosine, sine = theta_jn_rad.cos(), theta_jn_rad.sin()
     norm = math.sqrt(5 / (64 * math.pi)) / 2
     # sums and differences of the harmonics of m = 2 and -2, of 1 and -1; and that of 0

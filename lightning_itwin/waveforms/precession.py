@@ -101,17 +101,15 @@ def source_frame(binary: Binary, reference_frequency_hz: float) -> tuple[Tensor,
     ]
     orbit = turned[2]
     sight = (zero, binary.theta_jn_rad.sin(), binary.theta_jn_rad.cos())
-    inclination = sum(a * b for a, b in zip(orbit, sight)).clamp(-1, 1).acos()
+    inclination = (orbit[1] * sight[1] + orbit[2] * sight[2]).clamp(-1, 1).acos()
     # L back to z, and the line of sight into the y-z plane
     polar = torch.atan2(torch.hypot(orbit[0], orbit[1]), orbit[2])
     azimuth = torch.atan2(orbit[1], orbit[0])
     spins_sight = [_about_y(_about_z(vector, -azimuth), -polar) for vector in (*turned[:2], sight)]
     turn = math.pi / 2 - torch.atan2(spins_sight[2][1], spins_sight[2][0]) - phase
-    spin_1, spin_2 = (
-        tuple(size * part for part in _about_z(vector, turn))
-        for size, vector in zip((binary.a_1, binary.a_2), spins_sight)
-    )
-    return inclination, spin_1, spin_2
+    (x_1, y_1, z_1), (x_2, y_2, z_2) = (_about_z(vector, turn) for vector in spins_sight[:2])
+    a_1, a_2 = binary.a_1, binary.a_2
+    return inclination, (a_1 * x_1, a_1 * y_1, a_1 * z_1), (a_2 * x_2, a_2 * y_2, a_2 * z_2)
 
 
 def precession_parameters(binary: Binary, reference_frequency_hz: float) -> PrecessionParameters:

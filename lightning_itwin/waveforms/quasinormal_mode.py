@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# M f of the mode and M times its damping rate over 2 pi, against the final spin (negative: against the orbit).
-# Berti, Cardoso and Starinets 2009, arXiv:0905.2975, as tabulated for IMRPhenomD (Khan et al. 2016,
+# M f of the mode and M times its damping rate over 2 pi, against the final spin (negative: against the
+# orbit). Berti, Cardoso and Starinets 2009, arXiv:0905.2975, as tabulated for IMRPhenomD (Khan et al. 2016,
 # arXiv:1508.07253). Of that table's 1003 knots, as many as bring a natural cubic spline to within 5e-6
 # (frequency) and 2e-5 (damping) of the full one, relative, up to spin 1.
 # fmt: off
