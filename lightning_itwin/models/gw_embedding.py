@@ -111,7 +111,7 @@ class FoldedResNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(settings.context_features, settings.context_features),
         )
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, strain: Tensor, extra: Tensor | None = None) -> Tensor:
         """Embed strain, (B, D, T), and features of the PSD, (B, E), to (B, context features)."""
@@ -213,7 +213,7 @@ class SpectrumProjection(nn.Module):
 
     def __init__(self, detectors: Sequence[str], bins: tuple[int, int], components: int) -> None:
         super().__init__()
-        self.bins = bins
+        self.bins, self.components = bins, components
         mixing_CD = independent_channels(detectors)
         self.register_buffer("mixing_CD", mixing_CD, persistent=False)
         inputs = 2 * (bins[1] - bins[0])

@@ -1,0 +1,210 @@
+"""The network of GWFlow: strain to context, and the density of parameters given it."""
+
+# B batch, D detectors, T samples, P parameters, N posterior samples, C context features, S sets of PSDs,
+# F frequencies, A bands of the ASD
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightning_itwin.flows import accelerate, neural_spline_flow
+from lightning_itwin.inference import Prior
+from lightning_itwin.models.gw_conditions import GWConditions
+from lightning_itwin.models.gw_coordinates import GaussianCoordinates
+from lightning_itwin.models.gw_embedding import (
+    EmbeddingSettings,
+    SVDEmbedding,
+    make_embedding,
+    singular_vectors,
+)
+from lightning_itwin.models.gw_settings import FlowSettings
+
+_SMALLEST_ASD_SPREAD = 0.05
+_SIGNALS_FOR_BASIS = 2048
+
+
+class Densities(NamedTuple):
+    """Log densities of true parameters, and how far from the flow's centre they lie, (B,) each.
+
+    Args:
+        log_prob: log q in the parameters' own units.
+        information: log q less the log of the prior, in nat.
+        region: probability of the smallest ball of the base distribution that holds the parameters:
+            uniform on [0, 1] where the flow is calibrated.
+    """
+
+    log_prob: Tensor
+    information: Tensor
+    region: Tensor
+
+
+class GWNetwork(nn.Module):
+    """Embedding, coordinates and flow for data of given conditions.
+
+    Args:
+        conditions: of the data.
+        embedding: kind and size.
+        flow: size.
+        without: free parameters of the prior that the flow does not learn.
+
+    Raises:
+        ValueError: a parameter to leave out is not free, or the strain does not fit the embedding.
+        MissingExtraError: nflows or bilby are not installed.
+    """
+
+    asd_SA: Tensor
+    asd_mean: Tensor
+    asd_scale: Tensor
+
+    def __init__(
+        self,
+        conditions: GWConditions,
+        embedding: EmbeddingSettings,
+        flow: FlowSettings,
+        without: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        observation, prior = conditions.made_observation, conditions.made_prior
+        missing = set(without) - set(prior.names)
+        if missing:
+            raise ValueError(
+                f"The prior leaves {prior.names} free, not {', '.join(missing)}, which is left out."
+            )
+        self.names = [name for name in prior.names if name not in without]
+        self.columns = [prior.names.index(name) for name in self.names]
+        self.coordinates = _coordinates(prior, self.columns)
+        asd = conditions.banded_asds()
+        asd = asd if len(asd) > 1 else asd[:, :0]  # one set is no information
+        mean_A = asd.mean(dim=0)
+        self.register_buffer("asd_mean", mean_A)
+        spread_A = (asd - mean_A).square().mean(dim=0).sqrt()
+        self.register_buffer("asd_scale", spread_A.clamp(min=_SMALLEST_ASD_SPREAD))
+        self.register_buffer("asd_SA", asd, persistent=False)
+        last = observation.first + observation.num_frequencies
+        if embedding.svd_maximum_frequency_hz is not None:
+            last = min(
+                last, 1 + math.floor(embedding.svd_maximum_frequency_hz * observation.settings.duration_s)
+            )
+        if last <= observation.first:
+            raise ValueError("svd_maximum_frequency_hz lies below the band.")
+        self.embedding = make_embedding(
+            embedding,
+            detectors=observation.names,
+            samples=observation.samples,
+            bins=(observation.first, last),
+            extra_features=asd.shape[1],
+        )
+        self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
+        self._accelerated: Any = None
+
+    def read_asds_of(self, conditions: GWConditions) -> None:
+        """Let ``psd_index`` count the sets of PSDs of other data, which are near those of the training."""
+        asd = conditions.banded_asds().to(self.asd_mean.device)
+        self.asd_SA = asd if len(self.asd_mean) else asd[:, :0]
+
+    def start_from_signals(self, signals: Callable[[int], Tensor]) -> None:
+        """Set the projection of an embedding that has one to the singular vectors of signals.
+
+        Args:
+            signals: simulates so many whitened spectra without noise, (num, D, F) complex; not asked
+                where there is no projection.
+        """
+        if isinstance(self.embedding, SVDEmbedding):
+            projection = self.embedding.projection
+            in_band = signals(_SIGNALS_FOR_BASIS)[..., : projection.bins[1] - projection.bins[0]]
+            projection.start_from(singular_vectors(projection.channels(in_band), projection.components))
+
+    def forward(self, strain: Tensor, psd_index: Tensor | None = None) -> Tensor:
+        """Embed whitened strain.
+
+        Args:
+            strain: (B, D, T).
+            psd_index: set of PSDs of each event, (B,); the first if None.
+
+        Returns:
+            Context of the flow, (B, C) float32.
+        """
+        extra = None
+        if len(self.asd_mean):
+            scaled_SA = (self.asd_SA - self.asd_mean) / self.asd_scale
+            extra = scaled_SA[:1].expand(len(strain), -1) if psd_index is None else scaled_SA[psd_index]
+        return self.embedding(strain, extra).float()
+
+    def log_prob(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Tensor:
+        """Give the log density of parameters, one row an event.
+
+        Args:
+            strain: (B, D, T).
+            theta: all free parameters of the prior, of which the flow takes its own, (B, free).
+            psd_index: as in ``forward``.
+
+        Returns:
+            log q in the parameters' own units, (B,).
+        """
+        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns])
+        context = self(strain, psd_index)
+        # Splines in bfloat16 are no splines any more.
+        with torch.autocast(strain.device.type, enabled=False):
+            return self.flow.log_prob(z.float(), context) + log_slope
+
+    def densities(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Densities:
+        """Say where true parameters lie in the flow's distribution; arguments as ``log_prob``."""
+        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns])
+        context = self(strain, psd_index)
+        with torch.autocast(strain.device.type, enabled=False):
+            log_prob = self.flow.log_prob(z.float(), context).double()
+            noise = self.flow.transform_to_noise(z.float(), context)
+        features = z.shape[-1]
+        log_prior = -0.5 * z.square().sum(dim=-1) - 0.5 * features * math.log(2 * math.pi)
+        half_square = noise.double().square().sum(dim=-1) / 2
+        return Densities(
+            log_prob=log_prob + log_slope,
+            information=log_prob - log_prior,
+            region=torch.special.gammainc(torch.full_like(half_square, features / 2), half_square),
+        )
+
+    @torch.no_grad()
+    def draw(
+        self,
+        strain: Tensor,
+        num_samples: int,
+        psd_index: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw posterior samples, in evaluation mode.
+
+        Args:
+            strain: (B, D, T), on the network's device.
+            num_samples: samples an event, N.
+            psd_index: as in ``forward``.
+            generator: of the base distribution's noise; torch's own if None.
+
+        Returns:
+            The parameters ``names``, (B, N, P) float64, and their log q, (B, N) float64.
+        """
+        training = self.training
+        self.eval()
+        try:
+            context = self(strain, psd_index)
+            if self._accelerated is None:
+                self._accelerated = accelerate(self.flow)
+            with torch.autocast(strain.device.type, enabled=False):
+                z, log_prob = self._accelerated.sample_and_log_prob(num_samples, context, generator=generator)
+        finally:
+            self.train(training)
+        theta, log_slope = self.coordinates.to_parameters(z)
+        return theta, log_prob.double() - log_slope
+
+
+def _coordinates(prior: Prior, columns: list[int]) -> GaussianCoordinates:
+    probabilities = GaussianCoordinates.probabilities()[:, None].expand(-1, len(prior.names))
+    periods = torch.tensor([prior.periodic.get(name, 0.0) for name in prior.names], dtype=torch.float64)
+    return GaussianCoordinates(
+        prior.rescale(probabilities)[:, columns], prior.minimum[columns], periods[columns]
+    )

@@ -1,0 +1,155 @@
+"""PosteriorWriter: posteriors of ``predict`` as files, event by event, so that a stopped one goes on."""
+
+# D detectors, T samples
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightning_itwin.detectors import sidereal_time_rad
+from lightning_itwin.inference import Posterior
+from lightning_itwin.inference.figures import corner_figure, sky_figure
+from lightning_itwin.inference.sky_map import write_sky_map
+from lightning_itwin.models.gw_settings import PosteriorSettings
+from lightning_itwin.optional import available
+
+
+def digest(*parts: Any) -> str:
+    """Give a short hash of tensors and plain values."""
+    told = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, Tensor):
+            told.update(part.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        else:
+            told.update(json.dumps(part, sort_keys=True).encode())
+    return told.hexdigest()
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Give a short hash of a module's parameters and buffers."""
+    return digest(*(tensor.flatten() for tensor in module.state_dict().values() if tensor.numel()))
+
+
+def turned_to(posterior: Posterior, gps_time_s: float) -> Posterior:
+    """Turn the sky to where it stood at the time of a real event.
+
+    A model is trained at one reference time; at another the Earth, and with it every right ascension, is
+    turned by the difference of sidereal times.
+
+    Args:
+        posterior: at its own ``gps_time_s``.
+        gps_time_s: of the event.
+    """
+    samples = posterior.samples
+    if "ra" in posterior.names:
+        turn = sidereal_time_rad(gps_time_s) - sidereal_time_rad(posterior.gps_time_s)
+        column = list(posterior.names).index("ra")
+        samples = samples.copy()
+        samples[:, column] = (samples[:, column] + turn) % (2 * np.pi)
+    return replace(posterior, samples=samples, gps_time_s=gps_time_s)
+
+
+class PosteriorWriter:
+    """Writes an event's posterior with its figures, and knows which events are done.
+
+    ``<label>.hdf5`` (or ``.json``) is the bilby result, ``<label>_corner.png`` and ``<label>_sky.png`` its
+    figures, ``<label>.fits`` its sky map where ligo.skymap is installed. ``<label>.summary.json`` is written
+    last and holds the key of what was asked for: an event is done where its summary has the same key, and is
+    worked on again where it has another.
+
+    Args:
+        folder: where the files go; it is made.
+        settings: of ``GWFlow``.
+    """
+
+    def __init__(self, folder: Path, settings: PosteriorSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, label: str) -> Path:
+        """Give the path of an event's bilby result."""
+        return self.folder / f"{_file_name(label)}.{self.settings.file_format}"
+
+    def is_done(self, label: str, key: str) -> bool:
+        """Say whether the event was written for the same key."""
+        summary = self._summary(label)
+        if not summary.is_file() or not self.path(label).is_file():
+            return False
+        return json.loads(summary.read_text(encoding="utf-8")).get("key") == key
+
+    def summary(self, label: str) -> Mapping[str, Any]:
+        """Read what was told of an event: its table, efficiency and evidence."""
+        return json.loads(self._summary(label).read_text(encoding="utf-8"))
+
+    def write(self, posterior: Posterior, key: str) -> dict[str, Any]:
+        """Write an event.
+
+        Args:
+            posterior: its ``label`` names the files.
+            key: hash of the event, the model and the settings.
+
+        Returns:
+            matplotlib figures by name; they are open, for a logger.
+        """
+        self._summary(posterior.label).unlink(missing_ok=True)
+        posterior.write(self.path(posterior.label))
+        figures = self._figures(posterior) if self.settings.figures else {}
+        for name, figure in figures.items():
+            figure.savefig(self.folder / f"{_file_name(posterior.label)}_{name}.png", dpi=110)
+        told = {
+            "key": key,
+            "label": posterior.label,
+            "table": posterior.table(self.settings.published.get(posterior.label)),
+            "efficiency": posterior.efficiency,
+            "log_evidence": posterior.log_evidence,
+            "log_evidence_error": posterior.log_evidence_error,
+            "intervals": {
+                name: [float(value) for value in posterior.quantiles(name)] for name in posterior.names
+            },
+            "truth": dict(posterior.truth) if posterior.truth else None,
+        }
+        part = self._summary(posterior.label).with_suffix(".part")
+        part.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        os.replace(part, self._summary(posterior.label))
+        return figures
+
+    def _figures(self, posterior: Posterior) -> dict[str, Any]:
+        figures = {"corner": corner_figure(posterior)}
+        if {"ra", "dec"} <= set(posterior.names):
+            figures["sky"] = sky_figure(posterior)
+            if available("ligo.skymap"):
+                write_sky_map(posterior, self.folder / f"{_file_name(posterior.label)}.fits")
+        return figures
+
+    def _summary(self, label: str) -> Path:
+        return self.folder / f"{_file_name(label)}.summary.json"
+
+
+def log_figures(loggers: Iterable[Any], figures: Mapping[str, Any], step: int) -> None:
+    """Give figures to every logger that takes them, as TensorBoard's does, where they are drawn.
+
+    Args:
+        loggers: of the Trainer.
+        figures: of matplotlib, by tag.
+        step: global step.
+    """
+    takers = [logger.experiment for logger in loggers if hasattr(logger.experiment, "add_figure")]
+    for tag, figure in figures.items():
+        for taker in takers:
+            taker.add_figure(tag, figure, global_step=step, close=False)
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", label)
