@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_itwin.callbacks.collectives import stay_in_gloo
 from lightning_itwin.callbacks.run_records import RunRecords
 
 
@@ -46,6 +47,7 @@ class MeasuringCallback(Callback):
         self.start(trainer, pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        stay_in_gloo()
         self._close()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
