@@ -45,8 +45,8 @@ def leave_gloo_in_time() -> None:
     """Have Gloo's threads ended before the interpreter ends; Lightning does so for NCCL alone.
 
     A thread of Gloo may let go of the last collective's tensors after the main thread has gone on. If the
-    interpreter ends meanwhile, that thread cannot get the interpreter's lock any more, and the process dies of
-    ``terminate called without an active exception`` behind a training that went well.
+    interpreter ends meanwhile, that thread cannot get the interpreter's lock any more, and the process
+    dies of ``terminate called without an active exception`` behind a training that went well.
     """
     if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
         atexit.unregister(_leave)
@@ -54,7 +54,7 @@ def leave_gloo_in_time() -> None:
 
 
 def stay_in_gloo() -> None:
-    """Take :func:`leave_gloo_in_time` back: after an exception other ranks may be gone, and leaving may wait."""
+    """Take :func:`leave_gloo_in_time` back: after an exception it could wait for ranks that are gone."""
     atexit.unregister(_leave)
 
 
