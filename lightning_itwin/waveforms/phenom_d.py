@@ -75,23 +75,34 @@ def as_rows(parts: Powers, mass: Tensor) -> Tensor:
 
 
 def _at(parts: Powers, x: Tensor) -> Tensor:
-    rows = as_rows(parts, torch.ones_like(x))
-    return (rows * power_basis(x).T).sum(1)
+    # x: (B,) or (B, N)
+    value = torch.zeros_like(x)
+    for name, coefficient in parts.items():
+        coefficient = coefficient.reshape(-1, *[1] * (x.ndim - 1))
+        if name == "log":
+            value = value + coefficient * x.log()
+        elif name == "1/3 log":
+            value = value + coefficient * x ** (1 / 3) * x.log()
+        else:
+            value = value + coefficient * x ** _power(name)
+    return value
 
 
 def _slope_at(parts: Powers, x: Tensor) -> Tensor:
-    # d/dx of the sum, from the coefficients of the derivative's own powers where those exist
     slope = torch.zeros_like(x)
-    for name, value in parts.items():
+    for name, coefficient in parts.items():
         if name == "log":
-            slope = slope + value / x
+            slope = slope + coefficient / x
         elif name == "1/3 log":
-            slope = slope + value * x ** (-2 / 3) * (x.log() / 3 + 1)
+            slope = slope + coefficient * x ** (-2 / 3) * (x.log() / 3 + 1)
         else:
-            above, below = name.split("/")
-            power = int(above) / int(below)
-            slope = slope + value * power * x ** (power - 1)
+            slope = slope + coefficient * _power(name) * x ** (_power(name) - 1)
     return slope
+
+
+def _power(name: str) -> float:
+    above, below = name.split("/")
+    return int(above) / int(below)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,13 +272,11 @@ def _peak_slope(ringdown: Powers, arc: tuple[Tensor, Tensor], ring: Tensor, damp
     begin, end = 0.8 * ring, (1.2 * ring).clamp_max(CUT)
     gap = (end - begin) / (points - 1)
     x = begin[:, None] + gap[:, None] * torch.arange(points, device=ring.device)
-    values = torch.stack(
-        [_at(ringdown, column) + _arc_tangent(arc, damping, column)[0] for column in x.unbind(1)], dim=1
-    )
+    values = _at(ringdown, x) + arc[0][:, None] * ((x - arc[1][:, None]) / damping[:, None]).atan()
     table = natural_spline_bends(torch.arange(points, dtype=torch.float64).numpy())
     bends = values @ torch.from_numpy(table).to(ring.device).T
     place = (ring - begin) / gap
-    left = place.detach().floor().clamp(0, points - 2).to(torch.int64)[:, None]
+    left = place.detach().nan_to_num(0.0).floor().clamp(0, points - 2).to(torch.int64)[:, None]
     above = place - left[:, 0]
     (low, high), (low_bend, high_bend) = (
         (column.gather(1, left)[:, 0], column.gather(1, left + 1)[:, 0]) for column in (values, bends)
