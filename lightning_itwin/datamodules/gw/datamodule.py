@@ -33,6 +33,8 @@ from lightning_itwin.detectors import Observation, ObservationSettings, SignalMo
 from lightning_itwin.inference import Prior
 
 _SIMULATED_EVENTS = 1_000_000
+# Beyond the number of any stored event.
+_APART = 2**40
 _FROM_REAL_EVENTS = ["real_events"]
 
 
@@ -284,7 +286,7 @@ class GWDataModule(LightningDataModule):
 
     def signals(self, num: int, first: int = 0) -> Tensor:
         """Simulate whitened signals without noise, of events that are in no split, (num, D, F) complex64."""
-        return self.simulator.signals(np.arange(first, first + num))
+        return self.simulator.signals(_APART + np.arange(first, first + num))
 
     @property
     def _rank(self) -> int:

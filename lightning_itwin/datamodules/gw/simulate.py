@@ -104,6 +104,8 @@ def simulate(
     with _alone_in(folder):
         if (folder / MANIFEST).exists():
             check_same_settings(ShardManifest.read(folder), manifest, folder)
+        else:
+            check_space(folder, manifest.bytes, manifest.events)
         journals = [ShardJournal.open(folder, manifest, shard) for shard in missing_shards(folder, manifest)]
         missing = sum(journal.missing_events for journal in journals)
         check_space(folder, missing * manifest.record.bytes, manifest.events)
