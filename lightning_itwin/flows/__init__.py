@@ -2,5 +2,6 @@
 
 from lightning_itwin.flows.accelerated import AcceleratedFlow, accelerate
 from lightning_itwin.flows.spline_flow import neural_spline_flow
+from lightning_itwin.flows.training import TrainingFlow, fast_training
 
-__all__ = ["AcceleratedFlow", "accelerate", "neural_spline_flow"]
+__all__ = ["AcceleratedFlow", "TrainingFlow", "accelerate", "fast_training", "neural_spline_flow"]

@@ -164,7 +164,7 @@ def fold(flow: nn.Module) -> FoldedFlow:
     transform = _attribute(flow, "_transform")
     couplings: list[Coupling] = []
     features: int | None = None
-    parts = list(_flat(transform))
+    parts = list(flat(transform))
     for part in parts:
         if nflows_name(part).startswith("transforms.coupling."):
             features = part.features
@@ -196,10 +196,11 @@ def _attribute(thing: nn.Module, name: str) -> Any:
     return found
 
 
-def _flat(transform: nn.Module) -> Iterator[nn.Module]:
+def flat(transform: nn.Module) -> Iterator[nn.Module]:
+    """Go through the parts of nested composite transforms."""
     if nflows_name(transform) == "transforms.base.CompositeTransform":
         for part in transform._transforms:
-            yield from _flat(part)
+            yield from flat(part)
     else:
         yield transform
 
@@ -212,7 +213,7 @@ def _affine(part: nn.Module, features: int, device: torch.device) -> Affine:
         return plain
     if name == "transforms.base.InverseTransform":
         folded = plain
-        for inner in _flat(part._transform):
+        for inner in flat(part._transform):
             folded = folded.then(_affine(inner, features, device))
         return folded.inverse()
     if name.startswith("transforms.permutations.") and part._dim == 1 and len(part._permutation) == features:

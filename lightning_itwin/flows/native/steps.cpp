@@ -1,19 +1,15 @@
 // The steps of a folded flow for rows of one event, on one core: products, activations and splines stay in the
 // caches of the core. Rows are worked on in blocks of ROWS, feature by feature: an array is [feature][ROWS].
 //
-// Built at run time for the processor at hand with a plain C interface; see native.py for who owns what.
+// Built at run time for the processor at hand with a plain C interface; see direction.py for who owns what.
 
-#include <cstdint>
-#include <cstring>
+#include "spline.h"
 
 #if defined(__AVX512F__)
-#define LANES 16
-#define TILE 8
+#define TILE 8  // outputs of a product that are summed in registers, for VECTORS vectors of rows
 #elif defined(__AVX__)
-#define LANES 8
 #define TILE 4
 #else
-#define LANES 4
 #define TILE 8
 #endif
 #define VECTORS 2
@@ -22,62 +18,6 @@
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
 #endif
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
-
-static inline vec all(float value) { return value - vec{}; }
-static inline vec larger(vec a, vec b) { return a > b ? a : b; }
-static inline vec smaller(vec a, vec b) { return a < b ? a : b; }
-
-// exp to about 1 ulp, saturating at the ends of the normal numbers (Cody and Waite reduction)
-static inline vec exponential(vec x) {
-    x = smaller(larger(x, all(-87.0f)), all(88.0f));
-    const vec shifter = all(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-    vec n = (x * 1.44269504f + shifter) - shifter;
-    vec r = x - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
-    vec p = all(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    return p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
-}
-
-// 2 artanh(s) for |s| <= 1/3, to the last bits relative to the result
-static inline vec twice_artanh(vec s) {
-    vec z = s * s;
-    vec p = all(1.0f / 15);
-    p = p * z + 1.0f / 13;
-    p = p * z + 1.0f / 11;
-    p = p * z + 1.0f / 9;
-    p = p * z + 1.0f / 7;
-    p = p * z + 1.0f / 5;
-    p = p * z + 1.0f / 3;
-    return 2.0f * (s + s * z * p);
-}
-
-static inline vec softplus(vec x) {
-    vec t = exponential(x > 0.0f ? -x : x);
-    return larger(x, all(0.0f)) + twice_artanh(t / (t + 2.0f));
-}
-
-// log of positive normal numbers
-static inline vec logarithm(vec x) {
-    ivec bits = (ivec)x - 0x3f3504f3;  // mantissa into [sqrt(1/2), sqrt(2))
-    vec n = __builtin_convertvector(bits >> 23, vec);
-    vec m = (vec)((bits & 0x007fffff) + 0x3f3504f3);
-    vec s = (m - 1.0f) / (m + 1.0f);
-    vec z = s * s;
-    vec p = all(1.0f / 9);
-    p = p * z + 1.0f / 7;
-    p = p * z + 1.0f / 5;
-    p = p * z + 1.0f / 3;
-    return n * 0.693147181f + 2.0f * (s + s * z * p);
-}
 
 enum Activation { RELU, ELU, LEAKY_RELU, SILU, TANH };
 
@@ -151,7 +91,7 @@ extern "C" {
 // Everything 64 bits wide, so that the layout is the same for everybody. Hidden sizes are padded to TILE.
 struct Step {
     int64_t features, identity, hidden, blocks, bins, outputs, activation, inverse, normed;
-    double bound, min_width, min_height, min_derivative, edge;
+    Bounds bounds;
     const float* entry_values;   // product tiles, `features` padded to TILE by `features`
     const float* entry_bias;     // `features` padded
     const float* entry_hidden;   // product tiles, hidden by `features`
@@ -168,83 +108,6 @@ int64_t has_bfloat16() {
     return 0;
 #endif
 }
-}
-
-// nflows' unconstrained spline with linear tails; parameters [bin][dimension][ROWS], logits relative to bin 0
-static void splines(const Step& s, vec* values, const vec* parameters, vec* logabsdet) {
-    const int64_t bins = s.bins, dims = s.features - s.identity, plane = dims * VECTORS;
-    const float bound = (float)s.bound, edge = (float)s.edge;
-    const float min_along = (float)(s.inverse ? s.min_height : s.min_width);
-    const float min_across = (float)(s.inverse ? s.min_width : s.min_height);
-    const float rest_along = (float)(1.0 - bins * (double)(s.inverse ? s.min_height : s.min_width));
-    const float rest_across = (float)(1.0 - bins * (double)(s.inverse ? s.min_width : s.min_height));
-    vec e_along[64], e_across[64];
-    for (int64_t i = 0; i < plane; i++) {
-        const vec* widths = parameters + i;
-        const vec* heights = widths + (bins - 1) * plane;
-        const vec* slopes = heights + (bins - 1) * plane;
-        const vec* along = s.inverse ? heights : widths;
-        const vec* across = s.inverse ? widths : heights;
-        vec top_along = vec{}, top_across = vec{};
-        for (int64_t k = 0; k < bins - 1; k++) {
-            top_along = larger(top_along, along[k * plane]);
-            top_across = larger(top_across, across[k * plane]);
-        }
-        vec first_along = exponential(-top_along), first_across = exponential(-top_across);
-        vec total_along = first_along, total_across = first_across;
-        for (int64_t k = 0; k < bins - 1; k++) {
-            total_along += e_along[k] = exponential(along[k * plane] - top_along);
-            total_across += e_across[k] = exponential(across[k * plane] - top_across);
-        }
-        const vec scale_along = rest_along / total_along, scale_across = rest_across / total_across;
-        const vec value = values[i];
-        const vec unit = smaller(larger(value, all(-bound)), all(bound)) * (0.5f / bound) + 0.5f;
-        vec size = min_along + scale_along * first_along, size_across = min_across + scale_across * first_across;
-        vec knot = size, knot_across = size_across, start = vec{}, start_across = vec{};
-        vec left = all(edge), right = slopes[0];
-        for (int64_t k = 1; k < bins; k++) {
-            const ivec beyond = unit >= knot;
-            const vec size_k = min_along + scale_along * e_along[k - 1];
-            const vec across_k = min_across + scale_across * e_across[k - 1];
-            const vec after = k < bins - 1 ? slopes[k * plane] : all(edge);
-            start = beyond ? knot : start;
-            start_across = beyond ? knot_across : start_across;
-            size = beyond ? size_k : size;
-            size_across = beyond ? across_k : size_across;
-            left = beyond ? slopes[(k - 1) * plane] : left;
-            right = beyond ? after : right;
-            knot += size_k;
-            knot_across += across_k;
-        }
-        left = (float)s.min_derivative + softplus(left);
-        right = (float)s.min_derivative + softplus(right);
-        const vec share = (unit - start) / size;
-        const vec slope = s.inverse ? size / size_across : size_across / size;
-        const vec bend = left + right - 2.0f * slope;
-        vec theta = share;
-        if (s.inverse) {
-            const vec b = left - share * bend, a = slope - b;
-            const vec square = larger(b * b + 4.0f * a * slope * share, all(0.0f));
-            vec root;
-            for (int j = 0; j < LANES; j++) root[j] = __builtin_sqrtf(square[j]);
-            const ivec positive = b >= 0.0f;
-            theta = (positive ? 2.0f * slope * share : root - b) / (positive ? b + root : 2.0f * a);
-        }
-        const vec other = 1.0f - theta, inner = theta * other, denominator = slope + bend * inner;
-        const vec numerator =
-            slope * slope * (right * theta * theta + 2.0f * slope * inner + left * other * other);
-        vec log_slope = logarithm(numerator / (denominator * denominator));
-        vec unit_out;
-        if (s.inverse) {
-            unit_out = start_across + theta * size_across;
-            log_slope = -log_slope;
-        } else {
-            unit_out = start_across + size_across * (slope * theta * theta + left * inner) / denominator;
-        }
-        const ivec inside = (value >= -bound) & (value <= bound);
-        values[i] = inside ? unit_out * (2.0f * bound) - bound : value;
-        logabsdet[i % VECTORS] += inside ? log_slope : vec{};
-    }
 }
 
 // Arrays of one step, `blocks` times each: [block][feature][ROWS]; `active` is followed by `between`, block by
@@ -346,8 +209,8 @@ static void step(const Step& s, const float* event, const void* final_weights, v
         }
     for (int64_t b = 0; b < count; b++) {
         vec* values = scratch.values + b * features * VECTORS;
-        splines(s, values + s.identity * VECTORS, scratch.parameters + b * s.outputs * VECTORS,
-                logabsdet + b * VECTORS);
+        splines(s.bounds, s.bins, s.inverse, s.features - s.identity, VECTORS, values + s.identity * VECTORS,
+                scratch.parameters + b * s.outputs * VECTORS, logabsdet + b * VECTORS);
         memcpy(states + b * s.features * VECTORS, values, s.features * VECTORS * sizeof(vec));
     }
 }

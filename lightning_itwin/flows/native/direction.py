@@ -5,41 +5,22 @@
 from __future__ import annotations
 
 import ctypes
-import functools
-import math
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_itwin.flows.native.library import MAX_BINS, CBounds, NativeBuildError, library
 from lightning_itwin.flows.steps import Direction, EventValues, Step
 
-_SOURCE = Path(__file__).with_name("native_steps.cpp")
-_FLAGS = (
-    "-O3",
-    "-march=native",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-shared",
-    "-fPIC",
-    "-std=c++17",
-    "-w",
-)
-_BUILD_TIMEOUT_S = 120
 _GROUP_BLOCKS = 16  # blocks of rows that go through a step together, while its weights are in the cache
 _MIN_ROWS_A_THREAD = 256
 _TOGETHER = ((1024, 4), (512, 2), (0, 1))  # from this width on, so many blocks share a tile of weights
 _FOLD_COST = 2.0  # of a folded product, beside one in the steps
-_MAX_BINS = 64
 _ACTIVATIONS: dict[Any, int] = {
     functional.relu: 0,
     torch.relu: 0,
@@ -51,15 +32,11 @@ _ACTIVATIONS: dict[Any, int] = {
 }
 
 
-class NativeBuildError(Exception):
-    """The native backend cannot be built here; the message says why."""
-
-
 class _CStep(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("features", "identity", "hidden", "blocks", "bins", "outputs")),
         *((name, ctypes.c_int64) for name in ("activation", "inverse", "normed")),
-        *((name, ctypes.c_double) for name in ("bound", "min_width", "min_height", "min_derivative", "edge")),
+        ("bounds", CBounds),
         *(
             (name, ctypes.c_void_p)
             for name in ("entry_values", "entry_bias", "entry_hidden", "vectors", "products")
@@ -67,48 +44,11 @@ class _CStep(ctypes.Structure):
     )
 
 
-@functools.lru_cache(maxsize=1)
-def library() -> ctypes.CDLL:
-    """Compile and load the library, once a process.
-
-    Raises:
-        NativeBuildError: there is no C++ compiler, or it refuses.
-    """
-    compiler = os.environ.get("CXX") or shutil.which("g++")
-    if compiler is None:
-        raise NativeBuildError("there is no g++")
-    with tempfile.TemporaryDirectory(prefix="lightning_itwin_") as folder:
-        target = Path(folder) / "native_steps.so"
-        try:
-            done = subprocess.run(
-                [compiler, *_FLAGS, "-o", str(target), str(_SOURCE)],
-                capture_output=True,
-                text=True,
-                timeout=_BUILD_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NativeBuildError(f"{compiler} does not run: {error}") from error
-        if done.returncode:
-            raise NativeBuildError(f"{compiler} refuses: {done.stderr[-300:]}")
-        try:
-            loaded = ctypes.CDLL(str(target))  # stays mapped when the file goes
-        except OSError as error:
-            raise NativeBuildError(f"what {compiler} makes cannot be loaded: {error}") from error
-    for name in ("tile_size", "block_rows", "has_bfloat16", "scratch_floats"):
-        getattr(loaded, name).restype = ctypes.c_int64
-    loaded.scratch_floats.argtypes = [ctypes.c_int64] * 5
-    pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    loaded.run.restype = None
-    loaded.run.argtypes = [pointer, integer, *[pointer] * 6, integer, integer, integer, integer, pointer]
-    return loaded
-
-
 def serves(direction: Direction) -> bool:
     """Say whether the native backend knows what a direction is made of (not whether it can be built)."""
     return bool(direction.steps) and all(
         step.rule.activation in _ACTIVATIONS
-        and step.rule.num_bins <= _MAX_BINS
+        and step.rule.num_bins <= MAX_BINS
         and step.rule.products in (None, torch.bfloat16)
         and step.weights.entry.dtype == torch.float32
         and step.weights.entry.device.type == "cpu"
@@ -244,11 +184,7 @@ class NativeDirection:
             activation=_ACTIVATIONS[rule.activation],
             inverse=rule.inverse,
             normed=weights.blocks[0].scale is not None,
-            bound=rule.bounds.tail_bound,
-            min_width=rule.bounds.min_bin_width,
-            min_height=rule.bounds.min_bin_height,
-            min_derivative=rule.bounds.min_derivative,
-            edge=math.log(math.expm1(1 - rule.bounds.min_derivative)),
+            bounds=CBounds.of(rule.bounds),
             entry_values=self._keep(self._tiles(weights.entry[:features], features, pairs=False)),
             entry_bias=self._keep(self._padded(weights.entry_bias[:, 0])),
             entry_hidden=self._keep(self._tiles(weights.entry[features:], features, pairs=False)),

@@ -1,0 +1,246 @@
+"""fast_training: the density of an nflows flow with gradients, for training steps."""
+
+# B rows of a batch, F features, I identity features, S steps, H hidden units, C context features
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lightning_itwin.flows import native
+from lightning_itwin.flows.base_distribution import BaseDistribution
+from lightning_itwin.flows.folding import UnknownPartError, flat, fold, nflows_name
+from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
+
+_COUPLING = "transforms.coupling.PiecewiseRationalQuadraticCouplingTransform"
+
+Spline = Callable[[Tensor, Tensor, SplineBounds, int, float], tuple[Tensor, Tensor]]
+
+
+class TrainingFlow:
+    """The log-density of a flow, from its own parameters and modules, with gradients; made by ``fast_training``.
+
+    It holds no parameters, changes nothing in the flow and needs no refresh. Batch norms and dropout act as the
+    mode of the flow says.
+
+    Attributes:
+        flow: the flow.
+        fallback_reason: what makes it run through nflows; None where it is fast.
+    """
+
+    def __init__(self, flow: Any) -> None:
+        self.flow = flow
+        self.fallback_reason: str | None = None
+        self._native: bool | None = None
+        try:
+            self._base = BaseDistribution(flow._distribution)
+            fold(flow)  # knows what is known
+            self._couplings, self._permutations, self._layers = _arranged(flow._transform)
+        except UnknownPartError as unknown:
+            self.fallback_reason = str(unknown)
+            warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
+
+    def log_prob(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
+        """Give the log-density of parameters.
+
+        Args:
+            inputs: (B, F).
+            context: (B, ...), or None for a flow without one; goes through the flow's embedding net.
+
+        Returns:
+            (B,).
+        """
+        if self.fallback_reason is not None:
+            return self.flow.log_prob(inputs, context)
+        embedded = self.flow._embedding_net(context)
+        matrices, biases, logabsdet = self._linear_layers()
+        initials, gates = self._context_products(embedded)
+        spline = self._spline(inputs)
+        state = inputs.t()
+        sums = []
+        for k, coupling in enumerate(self._couplings):
+            values = torch.addmm(biases[k], matrices[k], state)
+            count = coupling.num_identity_features
+            parameters = _parameters(coupling.transform_net, values[:count], initials[k], gates[k])
+            outputs, step_logabsdet = spline(
+                values[count:],
+                parameters,
+                _bounds(coupling),
+                coupling.num_bins,
+                coupling.transform_net.hidden_features**-0.5,
+            )
+            state = torch.cat((values[:count], outputs))
+            sums.append(step_logabsdet)
+        noise = torch.addmm(biases[-1], matrices[-1], state).t()
+        return self._base.log_prob(noise, embedded) + torch.stack(sums).sum(0) + logabsdet
+
+    def _linear_layers(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """Build the matrices of all linear layers at once, the orders of the coupling layers in them.
+
+        Returns:
+            S + 1 matrices (F, F), as many biases (F, 1), and the log-determinant of all of them.
+        """
+        layers = self._layers
+        lower_entries = torch.stack([layer.lower_entries for layer in layers])
+        upper_entries = torch.stack([layer.upper_entries for layer in layers])
+        raw_diagonal = torch.stack([layer.unconstrained_upper_diag for layer in layers])
+        diagonal = functional.softplus(raw_diagonal) + layers[0].eps
+        count, features = diagonal.shape
+        rows, columns = layers[0].lower_indices
+        lower = torch.eye(features, dtype=diagonal.dtype, device=diagonal.device).repeat(count, 1, 1)
+        lower[:, rows, columns] = lower_entries
+        upper = torch.diag_embed(diagonal)
+        rows, columns = layers[0].upper_indices
+        upper[:, rows, columns] = upper_entries
+        row_orders, column_orders = self._permutations
+        pick = torch.arange(count, device=diagonal.device)[:, None]
+        matrices = (lower @ upper)[pick[:, :, None], row_orders[:, :, None], column_orders[:, None, :]]
+        biases = torch.stack([layer.bias for layer in layers])[pick, row_orders]
+        return matrices.unbind(), biases[:, :, None].unbind(), diagonal.log().sum()
+
+    def _context_products(self, embedded: Tensor | None) -> tuple[list[Any], list[Any]]:
+        """Multiply the context with the weights of all steps at once: shares (B, H) of first layers, and gates."""
+        nets = [coupling.transform_net for coupling in self._couplings]
+        blocks = len(nets[0].blocks)
+        if embedded is None or nets[0].context_features is None:
+            return [None] * len(nets), [[None] * blocks] * len(nets)
+        context = nets[0].context_features
+        gate_layers = [block.context_layer for net in nets for block in net.blocks]
+        weights = [net.initial_layer.weight[:, -context:] for net in nets]
+        shares = functional.linear(
+            embedded,
+            torch.cat([*weights, *(layer.weight for layer in gate_layers)]),
+            torch.cat([net.initial_layer.bias for net in nets] + [layer.bias for layer in gate_layers]),
+        )
+        hidden = nets[0].hidden_features
+        initials, raw_gates = shares.split([hidden * len(nets), hidden * len(gate_layers)], dim=1)
+        gates = raw_gates.sigmoid().chunk(len(gate_layers), dim=1)
+        return (
+            list(initials.chunk(len(nets), dim=1)),
+            [list(gates[k : k + blocks]) for k in range(0, len(gates), blocks)],
+        )
+
+    def _spline(self, inputs: Tensor) -> Spline:
+        on_cpu = inputs.device.type == "cpu" and self._layers[0].bias.dtype == torch.float32
+        if on_cpu and self._native is None:
+            try:
+                native.library()
+                self._native = max(coupling.num_bins for coupling in self._couplings) <= native.MAX_BINS
+            except native.NativeBuildError as error:
+                self._native = False
+                warnings.warn(f"The flow trains with torch alone, since {error}.", stacklevel=3)
+        return _native_spline if on_cpu and self._native else _torch_spline
+
+
+def fast_training(flow: Any) -> TrainingFlow:
+    """Make a faster equivalent of an nflows flow's ``log_prob`` for training steps.
+
+    The same parameters, modules and state dict, and gradients in them: the linear layers of all steps are built
+    at once, so are the context's products, and the spline is one function with its own gradient, native on the
+    CPU in float32, and without masks and synchronisation elsewhere.
+
+    Args:
+        flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through nflows,
+            with a warning that names what is not known.
+
+    >>> from lightning_itwin.flows import neural_spline_flow
+    >>> flow = neural_spline_flow(3, 2, hidden_features=8, num_flow_steps=1)
+    >>> fast_training(flow).log_prob(torch.zeros(4, 3), torch.zeros(4, 2)).shape
+    torch.Size([4])
+    """
+    return TrainingFlow(flow)
+
+
+def _parameters(net: Any, identity_IB: Tensor, initial: Tensor | None, gates: list[Tensor | None]) -> Tensor:
+    """Run a residual network, with its products with the context given; (P, B)."""
+    layer = net.initial_layer
+    if initial is None:
+        hidden = functional.linear(identity_IB.t(), layer.weight, layer.bias)
+    else:
+        hidden = torch.addmm(initial, identity_IB.t(), layer.weight[:, : len(identity_IB)].t())
+    for block, gate in zip(net.blocks, gates):
+        temps = block.batch_norm_layers[0](hidden) if block.use_batch_norm else hidden
+        temps = block.linear_layers[0](block.activation(temps))
+        temps = block.batch_norm_layers[1](temps) if block.use_batch_norm else temps
+        temps = block.linear_layers[1](block.dropout(block.activation(temps)))
+        hidden = hidden + temps if gate is None else torch.addcmul(hidden, temps, gate)
+    return torch.addmm(net.final_layer.bias[:, None], net.final_layer.weight, hidden.t())
+
+
+def _native_spline(
+    values: Tensor, parameters: Tensor, bounds: SplineBounds, num_bins: int, factor: float
+) -> tuple[Tensor, Tensor]:
+    return native.native_spline(values.float(), parameters.float(), bounds, num_bins, factor)
+
+
+def _torch_spline(
+    values: Tensor, parameters: Tensor, bounds: SplineBounds, num_bins: int, factor: float
+) -> tuple[Tensor, Tensor]:
+    planes = parameters.to(values.dtype).view(len(values), 3 * num_bins - 1, -1)
+    logits = (planes[:, : 2 * num_bins] * factor).unbind(1)
+    outputs, logabsdet = rational_quadratic_spline(
+        values, logits[:num_bins], logits[num_bins:], planes[:, 2 * num_bins :].unbind(1), bounds, False
+    )
+    return outputs, logabsdet.sum(0)
+
+
+def _bounds(coupling: Any) -> SplineBounds:
+    return SplineBounds(
+        float(coupling.tail_bound),
+        float(coupling.min_bin_width),
+        float(coupling.min_bin_height),
+        float(coupling.min_derivative),
+    )
+
+
+def _arranged(transform: nn.Module) -> tuple[list[Any], tuple[Tensor, Tensor], list[Any]]:
+    """Take a transform apart: permutations and an LU layer, a coupling layer, ..., permutations and an LU layer.
+
+    Returns:
+        S coupling layers; for each LU layer the orders of its rows and of its columns, (S + 1, F) each, which stand
+        for the permutations and the splits around it; S + 1 LU layers.
+
+    Raises:
+        UnknownPartError: it is made otherwise.
+    """
+    couplings: list[Any] = []
+    layers: list[Any] = [None]
+    permutations: list[Any] = [None]
+    for part in flat(transform):
+        name = nflows_name(part)
+        if name == _COUPLING:
+            couplings.append(part)
+            layers.append(None)
+            permutations.append(None)
+        elif name == "transforms.lu.LULinear" and layers[-1] is None:
+            layers[-1] = part
+        elif name.startswith("transforms.permutations.") and layers[-1] is None:
+            before = permutations[-1]
+            permutations[-1] = part._permutation if before is None else before[part._permutation]
+        else:
+            raise UnknownPartError(
+                f"{type(part).__qualname__} where permutations and one LU layer are expected"
+            )
+    if None in layers:
+        raise UnknownPartError("coupling layers without an LU layer before and after each")
+    if len({layer.eps for layer in layers}) > 1 or len({len(net.blocks) for net in _nets(couplings)}) > 1:
+        raise UnknownPartError("steps that differ")
+    if len({(net.hidden_features, net.context_features) for net in _nets(couplings)}) > 1:
+        raise UnknownPartError("steps that differ")
+    identity = torch.arange(layers[0].features, device=layers[0].bias.device)
+    orders = [torch.cat((part.identity_features, part.transform_features)) for part in couplings]
+    columns = []
+    for k, permutation in enumerate(permutations):
+        # the layer reads input[permutation], and the input is in the order of the coupling layer before
+        inverse = identity if permutation is None else torch.argsort(permutation)
+        columns.append(inverse if k == 0 else inverse[orders[k - 1]])
+    return couplings, (torch.stack([*orders, identity]), torch.stack(columns)), layers
+
+
+def _nets(couplings: list[Any]) -> list[Any]:
+    return [coupling.transform_net for coupling in couplings]
