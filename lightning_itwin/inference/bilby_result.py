@@ -63,7 +63,7 @@ def to_bilby(posterior: Posterior, seed: int = 0) -> Any:
         fixed_parameter_keys=list(prior.fixed),
         priors=prior.to_bilby(posterior.gps_time_s),
         injection_parameters=None if truth is None else _absolute(truth, posterior),
-        meta_data={_OURS: _facts(posterior)},
+        meta_data={_OURS: _facts(posterior), "likelihood": _likelihood(posterior.settings)},
         posterior=pandas.DataFrame(equal),
         samples=np.stack([equal[name] for name in prior.names], axis=1),
         nested_samples=pandas.DataFrame(columns),
@@ -180,6 +180,24 @@ def _facts(posterior: Posterior) -> dict[str, Any]:
         "pareto_k": number(posterior.pareto_k),
         "invalid": int(posterior.invalid),
     }
+
+
+def _likelihood(settings: Mapping[str, Any]) -> dict[str, Any]:
+    # Where bilby's own runs state their likelihood, under the names that PESummary looks for.
+    observation = settings.get("observation", {})
+    waveform = {
+        "waveform_approximant": settings.get("waveform", "").removeprefix("lalsimulation:"),
+        "reference_frequency": settings.get("reference_frequency_hz"),
+        "minimum_frequency": observation.get("minimum_frequency_hz"),
+    }
+    facts = {
+        "duration": observation.get("duration_s"),
+        "sampling_frequency": observation.get("sample_rate_hz"),
+        "f_low": observation.get("minimum_frequency_hz"),
+        "f_final": observation.get("maximum_frequency_hz"),
+        "waveform_arguments": {name: value for name, value in waveform.items() if value},
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _labels(posterior: Posterior, prior: Prior) -> list[str]:

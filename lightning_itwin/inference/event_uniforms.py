@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 _WORDS = 4  # 64-bit words of one Philox block
+_LARGEST_GAP = 32  # events between two wanted ones that are cheaper to draw than a new generator
 _PRIOR_STREAM = 0x7072696F72  # "prior" in ASCII: keeps these draws apart from others with the same seed
 
 
@@ -18,7 +19,7 @@ def event_uniforms(
     """Draw the uniforms of some events.
 
     A counter-based generator: the key is (seed, stream), the counter is made of event and attempt. Runs of
-    consecutive events cost one call, so that a million takes a fraction of a second.
+    ascending events without wide gaps cost one call, so that a million takes a fraction of a second.
 
     Args:
         indices: numbers of the events, at least 0, (N,).
@@ -45,11 +46,13 @@ def event_uniforms(
         raise ValueError("Seed and event numbers must be at least 0.")
     blocks = -(-num // _WORDS)
     uniforms = np.empty((len(index_N), num))
-    begins = np.flatnonzero(np.diff(index_N, prepend=-2) != 1)
+    steps = np.diff(index_N, prepend=-2 * _LARGEST_GAP)
+    begins = np.flatnonzero((steps < 1) | (steps > _LARGEST_GAP))
     for begin, end in zip(begins, [*begins[1:], len(index_N)]):
+        rows = index_N[begin:end] - index_N[begin]
         counter = [int(index_N[begin]) * blocks, attempt, 0, 0]
         philox = np.random.Philox(key=[seed, stream], counter=counter)
-        words = philox.random_raw((end - begin) * blocks * _WORDS).reshape(end - begin, -1)[:, :num]
+        words = philox.random_raw((int(rows[-1]) + 1) * blocks * _WORDS).reshape(-1, blocks * _WORDS)
         # 52 bits and a half: neither 0 nor 1, where an inverse distribution may be infinite.
-        uniforms[begin:end] = ((words >> np.uint64(12)) + 0.5) * 2.0**-52
+        uniforms[begin:end] = ((words[rows, :num] >> np.uint64(12)) + 0.5) * 2.0**-52
     return uniforms

@@ -40,7 +40,8 @@ class Posterior:
         prior: the prior, for the bilby result.
         gps_time_s: reference time of the observation.
         label: name of the event, and of its files.
-        settings: observation, waveform and versions, plain values, for the files' metadata.
+        settings: plain values for the files' metadata. PESummary is told of ``waveform``,
+            ``reference_frequency_hz`` and of ``observation``, fields of ``ObservationSettings``.
     """
 
     samples: np.ndarray

@@ -44,7 +44,10 @@ def posterior(weighted: bool = True, num: int = 2000) -> Posterior:
         prior=prior,
         gps_time_s=GPS_TIME_S,
         label="event_7",
-        settings={"detectors": ["ET"], "psds": [["ET_D", "ET_B"]], "maximum_frequency_hz": None},
+        settings={
+            "observation": {"detectors": ["ET"], "psds": [["ET_D", "ET_B"]], "minimum_frequency_hz": 10.0},
+            "waveform": "lalsimulation:IMRPhenomXPHM",
+        },
     )
     return plain.with_weights(importance_weights(log_target, plain.log_prob)) if weighted else plain
 
@@ -72,6 +75,10 @@ def test_bilby_reads_the_file(tmp_path: Path, suffix: str) -> None:
     assert result.search_parameter_keys == list(ours.names)
     assert len(result.nested_samples) == len(ours)
     np.testing.assert_allclose(result.nested_samples["weights"], ours.weights)
+    assert result.meta_data["likelihood"] == {
+        "f_low": 10.0,
+        "waveform_arguments": {"waveform_approximant": "IMRPhenomXPHM", "minimum_frequency": 10.0},
+    }
     facts = result.meta_data["lightning_itwin"]
     assert json.loads(facts["settings"]) == dict(ours.settings)
     assert facts["efficiency"] == pytest.approx(ours.efficiency)
