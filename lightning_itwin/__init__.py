@@ -15,6 +15,8 @@ room                  what stands there
 ``records``           typed rows and their files; standard library only
 ``models``            the zoo's LightningModules
 ``datamodules``       the zoo's LightningDataModules; the two meet in the Trainer alone
+``inference``         priors, likelihood, importance sampling, calibration, posterior files
+``detectors``         interferometers, PSDs, projection, noise; ``waveforms`` and ``flows`` below it
 ``optional``          the one way to an optional dependency
 ====================  ==============================================================================
 """

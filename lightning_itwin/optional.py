@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 
 class MissingExtraError(ImportError):
@@ -43,3 +45,26 @@ def require(module: str, extra: str, then: str | None = None) -> ModuleType:
             f"pip install 'lightning-itwin[{extra}]'" + (f" && {then}" if then else "")
         )
     return importlib.import_module(module)
+
+
+def late_face(package: str, files: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a package whose names are imported when they are asked for.
+
+    A face that imports its files would load Lightning for a command line that needs none, and load the module
+    of ``python -m package.module`` twice.
+
+    Args:
+        package: its ``__name__``.
+        files: name of the module that each name comes from.
+
+    >>> face = late_face("lightning_itwin", {"require": "lightning_itwin.optional"})
+    >>> face("require").__name__
+    'require'
+    """
+
+    def attribute(name: str) -> Any:
+        if name not in files:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(files[name]), name)
+
+    return attribute

@@ -1,20 +1,21 @@
 """The zoo's LightningDataModules."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lightning_itwin.optional import late_face
 
 if TYPE_CHECKING:
+    from lightning_itwin.datamodules.gw.datamodule import GWDataModule
     from lightning_itwin.datamodules.virgo import VirgoDataModule
     from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
 
-__all__ = ["VirgoDataModule", "VirgoSimulator"]
+__all__ = ["GWDataModule", "VirgoDataModule", "VirgoSimulator"]
 
-_FILES = {"VirgoDataModule": "virgo", "VirgoSimulator": "virgo_simulator"}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported when asked for: `python -m lightning_itwin.datamodules.virgo_simulator` would otherwise load
-    # its module twice, and Lightning for nothing.
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+__getattr__ = late_face(
+    __name__,
+    {
+        "GWDataModule": "lightning_itwin.datamodules.gw.datamodule",
+        "VirgoDataModule": "lightning_itwin.datamodules.virgo",
+        "VirgoSimulator": "lightning_itwin.datamodules.virgo_simulator",
+    },
+)

@@ -1,5 +1,19 @@
 """The zoo's LightningModules."""
 
-from lightning_itwin.models.virgo_denoiser import VirgoDenoiser
+from typing import TYPE_CHECKING
 
-__all__ = ["VirgoDenoiser"]
+from lightning_itwin.optional import late_face
+
+if TYPE_CHECKING:
+    from lightning_itwin.models.gw_flow import GWFlow
+    from lightning_itwin.models.virgo_denoiser import VirgoDenoiser
+
+__all__ = ["GWFlow", "VirgoDenoiser"]
+
+__getattr__ = late_face(
+    __name__,
+    {
+        "GWFlow": "lightning_itwin.models.gw_flow",
+        "VirgoDenoiser": "lightning_itwin.models.virgo_denoiser",
+    },
+)
