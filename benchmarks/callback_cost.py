@@ -186,13 +186,13 @@ def batch_of(options: argparse.Namespace, name: str) -> int:
     return options.conv_batch if name == "convnet" else 32
 
 
-def measure(options: argparse.Namespace, name: str) -> tuple[list[str], str]:
+def measure(options: argparse.Namespace, name: str) -> tuple[list[str], list[str]]:
     steps = options.steps
     batch = batch_of(options, name)
     train(name, batch, 20, SETS["all three"]())  # caches, imports
     rounds: list[dict[str, Training]] = []
     for number in range(options.repeats):
-        names = list(SETS)
+        names = ["none", *options.sets]
         turned = names[number % len(names) :] + names[: number % len(names)]
         rounds.append({which: train(name, batch, steps, SETS[which]()) for which in turned})
         print(
@@ -202,7 +202,7 @@ def measure(options: argparse.Namespace, name: str) -> tuple[list[str], str]:
         )
     lines = []
     plain_s = statistics.median(done["none"].wall_s for done in rounds)
-    for which in list(SETS)[1:]:
+    for which in options.sets:
         walls = [done[which].wall_s / done["none"].wall_s for done in rounds]
         cpus = [done[which].cpu_s / done["none"].cpu_s for done in rounds]
         same = all(torch.equal(done[which].weights, done["none"].weights) for done in rounds)
@@ -212,7 +212,7 @@ def measure(options: argparse.Namespace, name: str) -> tuple[list[str], str]:
             f"{GOAL[name]} | {least:.3f} | {spread(cpus, '.3f')} | {'yes' if same else 'NO'} | "
             f"{ITWINAI[name]} |"
         )
-    return lines, self_report(name, rounds, plain_s)
+    return lines, [self_report(name, rounds, plain_s)] if "profiler" in options.sets else []
 
 
 def self_report(name: str, rounds: list[dict[str, Training]], plain_s: float) -> str:
@@ -230,7 +230,7 @@ def self_report(name: str, rounds: list[dict[str, Training]], plain_s: float) ->
 def memory(options: argparse.Namespace) -> list[str]:
     lines = []
     few, many = options.memory_steps
-    for name in GOAL:
+    for name in options.workloads:
         for which in ("none", "all three"):
             small, large = (rss_mib(options, name, which, steps) for steps in (few, many))
             lines.append(
@@ -255,6 +255,8 @@ def main() -> None:
     parser.add_argument(
         "--memory-steps", type=int, nargs=2, default=(200, 1000), help="steps to compare (%(default)s)"
     )
+    parser.add_argument("--workloads", nargs="+", default=list(GOAL), choices=GOAL, help="(all)")
+    parser.add_argument("--sets", nargs="+", default=list(SETS)[1:], choices=list(SETS)[1:], help="(all)")
     parser.add_argument("--out", default="benchmarks/results/callback_cost.md", help="(%(default)s)")
     parser.add_argument("--order", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -269,10 +271,10 @@ def main() -> None:
         return
     time_analyses()
     rows, reports = [], []
-    for name in GOAL:
+    for name in options.workloads:
         lines, said = measure(options, name)
         rows += lines
-        reports.append(said)
+        reports += said
     report(options, rows, reports, memory(options))
 
 
