@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightning_itwin.flows import accelerate, neural_spline_flow
+from lightning_itwin.flows import TrainingFlow, accelerate, fast_training, neural_spline_flow
 from lightning_itwin.inference import Prior
 from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_coordinates import GaussianCoordinates
@@ -102,6 +102,7 @@ class GWNetwork(nn.Module):
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
         self._accelerated: Any = None
+        self._training_flow: TrainingFlow | None = None
 
     def read_asds_of(self, conditions: GWConditions) -> None:
         """Let ``psd_index`` count the sets of PSDs of other data, which are near those of the training."""
@@ -151,14 +152,14 @@ class GWNetwork(nn.Module):
         context = self(strain, psd_index)
         # Splines in bfloat16 are no splines any more.
         with torch.autocast(strain.device.type, enabled=False):
-            return self.flow.log_prob(z.float(), context) + log_slope
+            return self._fast.log_prob(z.float(), context) + log_slope
 
     def densities(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Densities:
         """Say where true parameters lie in the flow's distribution; arguments as ``log_prob``."""
         z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns])
         context = self(strain, psd_index)
         with torch.autocast(strain.device.type, enabled=False):
-            log_prob = self.flow.log_prob(z.float(), context).double()
+            log_prob = self._fast.log_prob(z.float(), context).double()
             noise = self.flow.transform_to_noise(z.float(), context)
         features = z.shape[-1]
         log_prior = -0.5 * z.square().sum(dim=-1) - 0.5 * features * math.log(2 * math.pi)
@@ -168,6 +169,13 @@ class GWNetwork(nn.Module):
             information=log_prob - log_prior,
             region=torch.special.gammainc(torch.full_like(half_square, features / 2), half_square),
         )
+
+    @property
+    def _fast(self) -> TrainingFlow:
+        # No part of the module: it reads the flow's own parameters.
+        if self._training_flow is None:
+            self._training_flow = fast_training(self.flow)
+        return self._training_flow
 
     @torch.no_grad()
     def draw(
