@@ -16,6 +16,7 @@ from lightning_itwin.detectors.bilby_files import detector_folder
 EQUATORIAL_RADIUS_M = 6378137.0  # WGS 84
 POLAR_RADIUS_M = 6356752.314  # WGS 84
 _SPHERE_RADIUS_M = 6378136.6  # the sphere on which bilby walks from vertex to vertex of a triangle, IERS 2003
+_NEEDED = {"name", "length", "latitude", "longitude", "elevation", "xarm_azimuth", "yarm_azimuth"}
 _OPERATIONS: dict[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -86,6 +87,9 @@ def read_interferometer(path: Path) -> list[Interferometer]:
         if not equals:
             raise ValueError(f"{path}: not understood: {line!r}.")
         values[key.strip()] = _value(text.strip(), path)
+    missing = _NEEDED - values.keys()
+    if missing:
+        raise ValueError(f"{path}: {', '.join(sorted(missing))} not understood or not there.")
     length_m = 1e3 * float(values["length"])
     latitude, longitude = (math.radians(float(values[key])) for key in ("latitude", "longitude"))
     x_azimuth, y_azimuth = (math.radians(float(values[f"{arm}arm_azimuth"])) for arm in "xy")

@@ -13,6 +13,7 @@ from tests.waveforms.draws import draw_binaries
 FREQUENCY_HZ = torch.arange(80, 8192, dtype=torch.float64) / 8
 # a stand-in for a noise curve: falls from 10 Hz, is flat, and rises with the frequency
 WEIGHT = 1 / ((FREQUENCY_HZ / 20) ** -6 + 1 + (FREQUENCY_HZ / 300) ** 2)
+WEIGHT[-1] = 0.0  # lalsimulation leaves the highest frequency that it is asked for empty
 
 
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -35,17 +36,18 @@ def oracle() -> LALSimulationWaveform:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("chirp_mass", [(20.0, 60.0), (10.0, 100.0)])
-def test_the_mismatch_with_lalsimulation_is_below_1e_8(
+def test_the_waveform_is_that_of_lalsimulation(
     oracle: LALSimulationWaveform, chirp_mass: tuple[float, float], dtype: torch.dtype
 ) -> None:
     binary = draw_binaries(100, seed=3, chirp_mass=chirp_mass)
     made = IMRPhenomPv2(20.0, dtype)(binary, FREQUENCY_HZ)
     for strain, truth in zip(made, oracle(binary, FREQUENCY_HZ)):
         raw, maximised = mismatches(strain, truth)
-        assert raw.max() < 1e-8
-        assert maximised.max() < 1e-8
-        size = (product(strain.to(torch.complex128), strain.to(torch.complex128)).real / 1e-46).sqrt()
-        assert torch.allclose(size, (product(truth, truth).real / 1e-46).sqrt(), rtol=1e-5)
+        assert raw.max() < 1e-12
+        assert maximised.max() < 1e-12
+        apart = 1e23 * (strain.to(torch.complex128) - truth)
+        relative = (product(apart, apart).real / product(1e23 * truth, 1e23 * truth).real).sqrt()
+        assert relative.max() < (1e-10 if dtype == torch.float64 else 1e-6)
 
 
 EDGES = {
@@ -68,7 +70,7 @@ def test_the_edges_of_the_prior_agree_too(oracle: LALSimulationWaveform, edge: s
     binary = replace(binary, **{name: value * ones for name, value in EDGES[edge].items()})
     for strain, truth in zip(IMRPhenomPv2(20.0)(binary, FREQUENCY_HZ), oracle(binary, FREQUENCY_HZ)):
         raw, _ = mismatches(strain, truth)
-        assert raw.max() < 1e-8
+        assert raw.max() < 1e-10
 
 
 def test_another_reference_frequency_agrees() -> None:
@@ -77,14 +79,14 @@ def test_another_reference_frequency_agrees() -> None:
     oracle = LALSimulationWaveform("IMRPhenomPv2", 50.0, multibanding=None)
     for strain, truth in zip(IMRPhenomPv2(50.0)(binary, FREQUENCY_HZ), oracle(binary, FREQUENCY_HZ)):
         raw, _ = mismatches(strain, truth)
-        assert raw.max() < 1e-8
+        assert raw.max() < 1e-12
 
 
 def test_the_signal_ends_where_lalsimulation_ends(oracle: LALSimulationWaveform) -> None:
     binary = draw_binaries(4, seed=6, chirp_mass=(50.0, 60.0))
     plus, _ = IMRPhenomPv2(20.0)(binary, FREQUENCY_HZ)
     truth, _ = oracle(binary, FREQUENCY_HZ)
-    assert torch.equal(plus == 0, truth == 0)
+    assert torch.equal((plus == 0)[:, :-1], (truth == 0)[:, :-1])
     highest_hz = IMRPhenomPv2(20.0).highest_frequency_hz(binary)
     assert 0 <= highest_hz - FREQUENCY_HZ[(truth != 0).any(0)].max() <= 0.25
 
