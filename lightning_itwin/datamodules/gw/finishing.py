@@ -13,12 +13,11 @@ from torch import Tensor
 from lightning_itwin.datamodules.gw.batch import GWBatch
 from lightning_itwin.datamodules.gw.event_loader import EventInputs
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
+from lightning_itwin.datamodules.gw.simulation import events_at_once
 from lightning_itwin.detectors import Observation, SignalModel
 from lightning_itwin.inference import Prior
 from lightning_itwin.waveforms import Binary, Waveform
 
-# On a CPU the intermediate spectra of so many events stay in the caches.
-_EVENTS_AT_ONCE_ON_CPU = 8
 # Of a raw series: rise and fall of the window, as bilby has it.
 _ROLL_OFF_S = 0.2
 
@@ -55,7 +54,7 @@ class BatchFinisher:
                 return GWBatch(inputs.record, inputs.theta, inputs.psd_index)
             return GWBatch(self._whitened(inputs), inputs.theta, inputs.psd_index)
         events = len(inputs.theta)
-        at_once = _EVENTS_AT_ONCE_ON_CPU if device.type == "cpu" else events
+        at_once = events_at_once(self.observation) if device.type == "cpu" else events
         shape = (events, self.observation.num_detectors, self.observation.samples)
         strain = torch.empty(shape, dtype=torch.float32, device=device)
         for begin in range(0, events, at_once):

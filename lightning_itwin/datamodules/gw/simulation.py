@@ -20,8 +20,8 @@ from lightning_itwin.detectors import Observation, ObservationSettings, SignalMo
 from lightning_itwin.inference import Prior
 from lightning_itwin.waveforms import Binary, make_waveform
 
-# Small enough for the caches, and always the same: the last bit of a sum may depend on the size of a batch.
-_EVENTS_AT_ONCE = 8
+# Spectra of so many bytes stay in the caches of a core.
+_CACHED_BYTES = 6.4e6
 
 
 class SimulationError(ValueError):
@@ -143,8 +143,10 @@ class EventSimulator:
         events = np.asarray(events)
         kept = np.empty((len(events), *self.record.shape), dtype=self.record.dtype)
         snr = np.empty(len(events))
-        for begin in range(0, len(events), _EVENTS_AT_ONCE):
-            part = slice(begin, begin + _EVENTS_AT_ONCE)
+        # Always the same number: the last bit of a sum may depend on it.
+        at_once = events_at_once(self.observation)
+        for begin in range(0, len(events), at_once):
+            part = slice(begin, begin + at_once)
             signals = self.signals(events[part])
             snr[part] = torch.view_as_real(signals).double().square().sum((1, 2, 3)).sqrt().numpy()
             if self.content == "strain":
@@ -181,6 +183,14 @@ class EventSimulator:
             psd_hash=psd_hash(self.observation),
             versions=versions(),
         )
+
+
+def events_at_once(observation: Observation) -> int:
+    """Give how many events a core simulates together: a power of 2 from 8 to a block of 64."""
+    event_bytes = 8 * observation.num_detectors * observation.num_frequencies
+    return next(
+        at_once for at_once in (64, 32, 16, 8) if at_once == 8 or at_once * event_bytes <= _CACHED_BYTES
+    )
 
 
 def psd_hash(observation: Observation) -> str:
