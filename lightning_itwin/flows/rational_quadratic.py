@@ -60,18 +60,18 @@ def rational_quadratic_spline(
     bound = bounds.tail_bound
     inside = (values >= -bound) & (values <= bound)
     clamped = values.clamp(-bound, bound)
-    unit = clamped * (0.5 / bound) + 0.5
+    unit = clamped * (0.5 / bound)
     along, across = (heights, widths) if inverse else (widths, heights)
     smallest = (bounds.min_bin_width, bounds.min_bin_height)
     min_along, min_across = smallest[::-1] if inverse else smallest
     along, along_scale = _softmax_parts(along, min_along)
     across, across_scale = _softmax_parts(across, min_across)
 
-    # the knots in units of the interval; begin with the first bin, go on while the value lies beyond a knot
+    # the knots in units of the interval, from its middle; begin with the first bin, go on while the value lies beyond a knot
     size = min_along + along_scale * along[0]
     size_across = min_across + across_scale * across[0]
-    knot, knot_across = size, size_across
-    start, start_across = torch.zeros_like(size), torch.zeros_like(size)
+    knot, knot_across = size - 0.5, size_across - 0.5
+    start = start_across = torch.full_like(size, -0.5)
     bins = len(along)
     edge = math.log(math.expm1(1 - bounds.min_derivative))  # the slope is 1 at the ends
     left = torch.full_like(size, edge)
@@ -112,7 +112,7 @@ def rational_quadratic_spline(
     rest = 1 - theta
     numerator = slope * slope * (right * theta * theta + 2 * slope * inner + left * rest * rest)
     logabsdet = torch.log(numerator / (denominator * denominator))
-    outputs = torch.where(inside, unit_out * (2 * bound) - bound, values)
+    outputs = torch.where(inside, unit_out * (2 * bound), values)
     logabsdet = torch.where(inside, -logabsdet if inverse else logabsdet, torch.zeros_like(logabsdet))
     return outputs, logabsdet
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_itwin.flows.native.library import MAX_BINS, CBounds, NativeBuildError, library
+from lightning_itwin.flows.native.build import MAX_BINS, CBounds, NativeBuildError, library
 from lightning_itwin.flows.steps import Direction, EventValues, Step
 
 _GROUP_BLOCKS = 16  # blocks of rows that go through a step together, while its weights are in the cache

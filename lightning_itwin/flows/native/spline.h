@@ -11,7 +11,7 @@ struct Bounds {
     double bound, min_width, min_height, min_derivative, edge;  // edge: the raw derivative whose slope is 1
 };
 
-// The bin that a value lies in, in units of the interval; `along` is the axis of the value.
+// The bin that a value lies in, in units of the interval and from its middle; `along` is the axis of the value.
 struct Bin {
     vec number, start, size, start_across, size_across, raw_left, raw_right;
 };
@@ -35,12 +35,13 @@ template <class ReadSlope>
 static inline Bin find_bin(vec unit, int64_t bins, const Softmax& along, const Softmax& across, float min_along,
                            float min_across, float edge, const ReadSlope& slope) {
     Bin bin;
-    bin.number = bin.start = bin.start_across = vec{};
+    bin.number = vec{};
+    bin.start = bin.start_across = all(-0.5f);
     bin.size = min_along + along.scale * along.exponential[0];
     bin.size_across = min_across + across.scale * across.exponential[0];
     bin.raw_left = all(edge);
     bin.raw_right = slope(0);
-    vec knot = bin.size, knot_across = bin.size_across;
+    vec knot = bin.size - 0.5f, knot_across = bin.size_across - 0.5f;
     for (int64_t k = 1; k < bins; k++) {
         const ivec beyond = unit >= knot;
         const vec size = min_along + along.scale * along.exponential[k];
@@ -60,7 +61,7 @@ static inline Bin find_bin(vec unit, int64_t bins, const Softmax& along, const S
 }
 
 static inline vec to_unit(vec value, float bound) {
-    return smaller(larger(value, all(-bound)), all(bound)) * (0.5f / bound) + 0.5f;
+    return smaller(larger(value, all(-bound)), all(bound)) * (0.5f / bound);
 }
 
 static inline vec square_root(vec x) {
@@ -110,7 +111,7 @@ static inline void splines(const Bounds& bounds, int64_t bins, bool inverse, int
                        bin.size_across * (slope * theta * theta + left * inner) / denominator;
         }
         const ivec inside = (value >= -bound) & (value <= bound);
-        values[i] = inside ? unit_out * (2.0f * bound) - bound : value;
+        values[i] = inside ? unit_out * (2.0f * bound) : value;
         logabsdet[i % vectors] += inside ? log_slope : vec{};
     }
 }

@@ -50,7 +50,7 @@ void spline_forward(const Bounds* bounds, int64_t bins, double factor, int64_t d
             evaluate(p, *bounds, bins, (float)factor, values + at,
                      parameters + d * (3 * bins - 1) * batch + begin, batch, count);
             const vec unit = p.bin.start_across + p.bin.size_across * p.share_numerator / p.denominator;
-            store(outputs + at, count, p.inside ? unit * (2.0f * bound) - bound : p.value);
+            store(outputs + at, count, p.inside ? unit * (2.0f * bound) : p.value);
             const vec log_slope =
                 logarithm(p.slope * p.slope * p.quotient / (p.denominator * p.denominator));
             sum += p.inside ? log_slope : vec{};

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_itwin.flows.native.library import CBounds, library
+from lightning_itwin.flows.native.build import CBounds, library
 from lightning_itwin.flows.rational_quadratic import SplineBounds
 
 

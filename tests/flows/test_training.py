@@ -1,0 +1,117 @@
+"""fast_training against nflows: the same densities and gradients, through the same parameters."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("nflows")
+
+from nflows import transforms
+
+from lightning_itwin.flows import fast_training
+from tests.flows.roughened import small_flow
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "as DINGO builds them": {"batch_norm": True, "activation": "elu", "tail_bound": 1.0},
+    "without context": {"context_features": None},
+    "few bins": {"num_bins": 3, "activation": "gelu", "num_blocks": 1},
+    "embedding": {"embedding_net": torch.nn.Linear(9, 6)},
+}
+
+
+def stepped(
+    flow: Any, log_prob: Any, inputs: torch.Tensor, context: torch.Tensor | None
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    flow.zero_grad()
+    found = log_prob(inputs, context)
+    found.mean().neg().backward()
+    return found.detach(), [parameter.grad.clone() for parameter in flow.parameters()]
+
+
+def distance(some: list[torch.Tensor], others: list[torch.Tensor]) -> float:
+    """Give the relative distance of two gradients of all parameters together."""
+    one, other = (torch.cat([part.double().flatten() for part in parts]) for parts in (some, others))
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_nflows(kind: str, dtype: torch.dtype, training: bool) -> None:
+    flow = small_flow(**copy.deepcopy(KINDS[kind])).to(dtype).train(training)
+    inputs = 2 * torch.randn(150, 5, dtype=dtype)
+    context = torch.randn(150, 9 if kind == "embedding" else 6, dtype=dtype)
+    if kind == "without context":
+        context = None
+    exact = copy.deepcopy(flow).double()
+    wide = None if context is None else context.double()
+    truth, true_gradients = stepped(exact, exact.log_prob, inputs.double(), wide)
+    of_nflows, nflows_gradients = stepped(flow, flow.log_prob, inputs, context)
+    found, gradients = stepped(flow, fast_training(flow).log_prob, inputs, context)
+    if dtype == torch.float64:
+        assert (found - truth).abs().max() < 1e-10
+        assert distance(gradients, true_gradients) < 1e-10
+    else:  # no further from the truth than nflows itself in float32, or 1e-5
+        assert (found - truth).abs().max() <= 2.5 * (of_nflows - truth).abs().max() + 1e-5
+        assert distance(gradients, true_gradients) <= max(
+            1e-5, 1.5 * distance(nflows_gradients, true_gradients)
+        )
+
+
+def test_an_optimizer_goes_the_same_way() -> None:
+    start = small_flow(dropout=0.0)
+    inputs, context = torch.randn(64, 5), torch.randn(64, 6)
+    curves = []
+    for fast in (False, True):
+        flow = copy.deepcopy(start).train()
+        log_prob = fast_training(flow).log_prob if fast else flow.log_prob
+        optimizer = torch.optim.Adam(flow.parameters(), lr=3e-3)
+        losses = []
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss = -log_prob(inputs, context).mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        curves.append(torch.tensor(losses))
+    assert curves[1][-1] < curves[1][0] - 1
+    assert torch.allclose(curves[0], curves[1], rtol=1e-4)
+
+
+def test_batch_statistics_go_into_the_flow() -> None:
+    flow = small_flow(batch_norm=True).train()
+    other = copy.deepcopy(flow)
+    inputs, context = torch.randn(64, 5), torch.randn(64, 6)
+    fast_training(flow).log_prob(inputs, context)
+    other.log_prob(inputs, context)
+    for (name, buffer), twin in zip(flow.named_buffers(), other.buffers()):
+        assert torch.allclose(buffer.float(), twin.float(), atol=1e-5), name
+
+
+def test_says_what_trains_through_nflows() -> None:
+    flow = small_flow()
+    flow._transform._transforms.insert(0, transforms.PointwiseAffineTransform(shift=1.0, scale=2.0))
+    flow._transform._transforms.insert(3, transforms.PointwiseAffineTransform(shift=1.0, scale=2.0))
+    with pytest.warns(UserWarning, match="PointwiseAffineTransform where permutations"):
+        fast = fast_training(flow)
+    inputs, context = torch.randn(4, 5), torch.randn(4, 6)
+    assert torch.equal(fast.log_prob(inputs, context), flow.log_prob(inputs, context))
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_itwin.flows import native
+
+    def none() -> None:
+        raise native.NativeBuildError("there is no g++")
+
+    monkeypatch.setattr(native, "library", none)
+    flow = small_flow()
+    inputs, context = torch.randn(40, 5), torch.randn(40, 6)
+    with pytest.warns(UserWarning, match="torch alone, since there is no g"):
+        found = fast_training(flow).log_prob(inputs, context)
+    assert torch.allclose(found, flow.log_prob(inputs, context), atol=1e-4)
