@@ -9,7 +9,8 @@ from lightning_itwin.optional import late_face
 
 if TYPE_CHECKING:
     from lightning_itwin.datamodules.gw.batch import GWBatch
-    from lightning_itwin.datamodules.gw.datamodule import EventData, GWDataModule
+    from lightning_itwin.datamodules.gw.datamodule import GWDataModule
+    from lightning_itwin.datamodules.gw.event_data import EventData
     from lightning_itwin.datamodules.gw.real_events import GWEvent
     from lightning_itwin.detectors.observation_check import check_same_observation
 
@@ -18,7 +19,7 @@ __all__ = ["EventData", "GWBatch", "GWDataModule", "GWEvent", "check_same_observ
 __getattr__ = late_face(
     __name__,
     {
-        "EventData": "lightning_itwin.datamodules.gw.datamodule",
+        "EventData": "lightning_itwin.datamodules.gw.event_data",
         "GWBatch": "lightning_itwin.datamodules.gw.batch",
         "GWDataModule": "lightning_itwin.datamodules.gw.datamodule",
         "GWEvent": "lightning_itwin.datamodules.gw.real_events",
