@@ -16,6 +16,8 @@ Reference:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,6 +55,9 @@ class IMRPhenomPv2:
         reference_frequency_hz: where spins and phase are defined.
         dtype: of everything but the phases, which are made in float64: float32 is fast and lets complex64
             out, float64 lets complex128 out.
+
+    Raises:
+        ValueError: another dtype.
     """
 
     def __init__(self, reference_frequency_hz: float = 20.0, dtype: torch.dtype = torch.float32) -> None:
@@ -62,6 +67,11 @@ class IMRPhenomPv2:
         self.reference_frequency_hz = reference_frequency_hz
         self.dtype = dtype
         self._mode = QuasinormalMode()
+        self._compiled: Callable[..., tuple[Tensor, ...]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process compiles for itself, or does without.
+        return self.__dict__ | {"_compiled": None}
 
     def __call__(self, binary: Binary, frequency_hz: Tensor) -> tuple[Tensor, Tensor]:
         """Give h plus and h cross in 1/Hz, (B, F) each, complex, on the device of ``binary``.
@@ -70,9 +80,18 @@ class IMRPhenomPv2:
             binary: the binaries, B of them.
             frequency_hz: evenly spaced multiples of their spacing, (F,), F >= 2.
         """
-        parts = self.real_parts(binary, frequency_hz)
+        parts = (self._compiled or self.real_parts)(binary, frequency_hz)
         plus_real, plus_imag, cross_real, cross_imag = (part / _SCALE for part in parts)
         return torch.complex(plus_real, plus_imag), torch.complex(cross_real, cross_imag)
+
+    def compile(self) -> IMRPhenomPv2:
+        """Have the waveform compiled at its next call, in place, as one graph; a minute once for a shape.
+
+        Returns:
+            the waveform itself.
+        """
+        self._compiled = torch.compile(self.real_parts, fullgraph=True)
+        return self
 
     def highest_frequency_hz(self, binary: Binary) -> float:
         """Give the highest frequency at which any of the binaries has a signal."""

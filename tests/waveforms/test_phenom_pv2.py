@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,15 @@ def test_one_graph_holds_all_of_it() -> None:
     for made, truth in zip(captured, waveform.real_parts(binary, frequency_hz)):
         assert not made.is_complex()
         assert torch.equal(made, truth)
+
+
+def test_a_compiled_waveform_travels_without_its_compiled_code() -> None:
+    waveform = IMRPhenomPv2(30.0)
+    assert waveform.compile() is waveform
+    copied = copy.deepcopy(waveform)
+    binary = draw_binaries(1, seed=10)
+    plus, _ = copied(binary, FREQUENCY_HZ[:50])
+    assert torch.equal(plus, IMRPhenomPv2(30.0)(binary, FREQUENCY_HZ[:50])[0])
 
 
 def test_a_binary_without_a_number_spoils_no_other() -> None:
