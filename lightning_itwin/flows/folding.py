@@ -73,8 +73,8 @@ class Affine:
     @classmethod
     def identity(cls, features: int, device: torch.device) -> Affine:
         """Give the identity of a number of features."""
-        like = {"dtype": torch.float64, "device": device}
-        return cls(torch.eye(features, **like), torch.zeros(features, **like), torch.zeros((), **like))
+        matrix = torch.eye(features, dtype=torch.float64, device=device)
+        return cls(matrix, matrix.new_zeros(features), matrix.new_zeros(()))
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _attribute(thing: nn.Module, name: str) -> Any:
     return found
 
 
-def flat(transform: nn.Module) -> Iterator[nn.Module]:
+def flat(transform: Any) -> Iterator[Any]:
     """Go through the parts of nested composite transforms."""
     if nflows_name(transform) == "transforms.base.CompositeTransform":
         for part in transform._transforms:
@@ -205,7 +205,7 @@ def flat(transform: nn.Module) -> Iterator[nn.Module]:
         yield transform
 
 
-def _affine(part: nn.Module, features: int, device: torch.device) -> Affine:
+def _affine(part: Any, features: int, device: torch.device) -> Affine:
     """Fold a transform that is affine whatever its input."""
     name = nflows_name(part)
     plain = Affine.identity(features, device)
