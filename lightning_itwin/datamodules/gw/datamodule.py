@@ -33,6 +33,7 @@ from lightning_itwin.datamodules.gw.stored_events import stored_settings
 from lightning_itwin.detectors import Observation, ObservationSettings, SignalModel
 from lightning_itwin.inference import Prior
 
+_EVENTS = EventData()
 _SIMULATED_EVENTS = 1_000_000
 # Beyond the number of any stored event.
 _APART = 2**40
@@ -77,7 +78,7 @@ class GWDataModule(LightningDataModule):
         waveform: str | None = None,
         reference_frequency_hz: float = 20.0,
         prior: str | None = None,
-        events: EventData = EventData(),
+        events: EventData = _EVENTS,
         batch_size: int = 256,
         seed: int = 42,
         real_events: list[GWEvent] | None = None,
