@@ -27,8 +27,8 @@ class AcceleratedFlow:
     """Samples and densities of an nflows flow, made by ``accelerate``: in evaluation mode, without gradients.
 
     Weights are folded in advance, and again when a parameter or buffer of the flow was written in place or
-    replaced. A write through ``tensor.data`` leaves no trace: call ``refresh`` after one. A row depends on its
-    own event alone: one whose (embedded) context is not finite gives NaN, and touches no other.
+    replaced. A write through ``tensor.data`` leaves no trace: call ``refresh`` after one. A row depends on
+    its own event alone: one whose (embedded) context is not finite gives NaN, and touches no other.
 
     Attributes:
         flow: the flow.
@@ -43,6 +43,9 @@ class AcceleratedFlow:
         self._compile = compile
         self._parts: tuple[TorchBackend, TorchBackend, BaseDistribution] | None = None
         self.refresh()
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy folds the weights of its own copy of the flow
+        return AcceleratedFlow, (self.flow, self._products, self._chunk_rows, self._compile)
 
     def refresh(self) -> None:
         """Fold the weights that the flow has now."""
@@ -89,7 +92,7 @@ class AcceleratedFlow:
         Args:
             num_samples: samples an event, N.
             context: one row an event, (E, ...); None for a flow without a context.
-            batch_size: samples at a time for a flow that runs through nflows; the memory of others is bounded.
+            batch_size: samples at a time where the flow runs through nflows; other memory is bounded anyhow.
             noise: standard normal numbers to begin with, E N rows of F.
             generator: draws them instead of the default one.
 
@@ -124,8 +127,8 @@ class AcceleratedFlow:
 
         Args:
             inputs: (N, F).
-            context: one row for each of them, (N, ...), or None. Neighbouring rows that are equal count as one
-                event, which is embedded once and worked on together.
+            context: one row for each of them, (N, ...), or None. Neighbouring rows that are equal count as
+                one event, which is embedded once and worked on together.
 
         Returns:
             (N,).
@@ -234,10 +237,11 @@ def accelerate(
     folded into one matrix a step; the splines know neither masks nor gathers; rows go in chunks, so that the
     memory beside the result does not depend on the number of samples.
 
-    Known are nflows' coupling flows of rational-quadratic splines with linear tails, ``ResidualNet`` conditioners
-    and an elementwise activation, with or without batch norm, context and embedding net, between permutations,
-    LU and other affine layers, over a ``StandardNormal`` or ``ConditionalDiagonalNormal``; also from a copy of
-    nflows such as glasflow's. Any other flow runs through nflows, with a warning that names what is not known.
+    Known are nflows' coupling flows of rational-quadratic splines with linear tails, ``ResidualNet``
+    conditioners and an elementwise activation, with or without batch norm, context and embedding net,
+    between permutations, LU and other affine layers, over a ``StandardNormal`` or
+    ``ConditionalDiagonalNormal``; also from a copy of nflows such as glasflow's. Any other flow runs through
+    nflows, with a warning that names what is not known.
 
     Args:
         flow: an ``nflows.flows.base.Flow``.
@@ -291,7 +295,7 @@ def _runs(context: Tensor | None, rows: int) -> tuple[Tensor, list[int]]:
 def _events(
     embedded: Tensor | None, lengths: list[int], chunk_rows: int
 ) -> Iterator[tuple[slice, Tensor | None]]:
-    """Cut rows into one span an event, or, where events are short, into chunks with a context for each row."""
+    """Cut rows into a span an event, or, where events are short, into chunks with a context a row."""
     total = sum(lengths)
     if embedded is None:
         if total:

@@ -188,8 +188,8 @@ def make_backend(direction: Direction, choice: str, chunk_rows: int | None) -> T
             return TorchBackend(direction, chunk_rows)
     if choice == "native":
         raise ValueError(
-            "The native backend takes float32 flows on the CPU with relu, elu, leaky_relu, silu or tanh and at "
-            "most 64 bins; leave compile at 'auto'."
+            "The native backend takes float32 flows on the CPU with relu, elu, leaky_relu, silu or tanh and "
+            "at most 64 bins; leave compile at 'auto'."
         )
     return TorchBackend(direction, chunk_rows)
 

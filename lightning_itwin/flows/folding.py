@@ -79,7 +79,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Block:
-    """One residual block, ``h + gate * (second act(first act(scale h + offset) + first_bias) + second_bias)``.
+    """A block, ``h + gate * (second act(first act(scale h + offset) + first_bias) + second_bias)``.
 
     Batch norms are folded in: the second one into ``first``, the first one is ``scale`` and ``offset``
     (None without one). ``gate = sigmoid(gate_weight c + gate_bias)``, or 1 without a context.

@@ -35,7 +35,8 @@ def rational_quadratic_spline(
     The same function as ``nflows.transforms.splines.unconstrained_rational_quadratic_spline``, arranged anew:
     values outside are clamped before and put back after, a running selection over the K bins replaces
     search and gathers, only the two derivatives that are needed are made positive, and of the two formulas
-    for the root of the quadratic the one without cancellation is taken. It raises nothing: a NaN stays where it is.
+    for the root of the quadratic the one without cancellation is taken. It raises nothing: a NaN stays where
+    it is.
 
     Args:
         values: any shape.
@@ -49,11 +50,13 @@ def rational_quadratic_spline(
         The transformed values and the logarithm of the derivative of what was done, both of that shape.
 
     Reference:
-        Gregory and Delbourgo 1982, doi:10.1093/imanum/2.2.123; Durkan et al. 2019, arXiv:1906.04032, eqs. 4-8.
+        Gregory and Delbourgo 1982, doi:10.1093/imanum/2.2.123; Durkan et al. 2019, arXiv:1906.04032, eqs.
+        4-8.
 
     >>> flat = [torch.zeros(3)] * 8
     >>> bounds = SplineBounds(tail_bound=1.0)
-    >>> bent, logabsdet = rational_quadratic_spline(torch.tensor([-2.0, 0.3, 7.0]), flat, flat, flat[1:], bounds, False)
+    >>> values = torch.tensor([-2.0, 0.3, 7.0])
+    >>> bent, logabsdet = rational_quadratic_spline(values, flat, flat, flat[1:], bounds, False)
     >>> bent[0].item(), bent[2].item(), logabsdet[0].item()
     (-2.0, 7.0, 0.0)
     """
@@ -67,7 +70,7 @@ def rational_quadratic_spline(
     along, along_scale = _softmax_parts(along, min_along)
     across, across_scale = _softmax_parts(across, min_across)
 
-    # the knots in units of the interval, from its middle; begin with the first bin, go on while the value lies beyond a knot
+    # knots in units of the interval, from its middle: from the first bin on while the value lies beyond one
     size = min_along + along_scale * along[0]
     size_across = min_across + across_scale * across[0]
     knot, knot_across = size - 0.5, size_across - 0.5

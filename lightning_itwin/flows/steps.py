@@ -196,7 +196,9 @@ def run_step(
     values = entered[:features] + weights.entry_bias
     hidden = entered[features:] + event.initial
     for block, gate in zip(weights.blocks, event.gates):
-        temps = hidden if block.scale is None else hidden * block.scale + block.offset
+        temps = hidden
+        if block.scale is not None and block.offset is not None:
+            temps = hidden * block.scale + block.offset
         temps = _product(rule, block.first, rule.activation(temps)) + block.first_bias
         temps = _product(rule, block.second, rule.activation(temps)) + block.second_bias
         hidden = hidden + temps if gate is None else hidden + temps * gate

@@ -23,10 +23,10 @@ Spline = Callable[[Tensor, Tensor, SplineBounds, int, float], tuple[Tensor, Tens
 
 
 class TrainingFlow:
-    """The log-density of a flow, from its own parameters and modules, with gradients; made by ``fast_training``.
+    """The log-density of a flow from its own parameters and modules, with gradients; see ``fast_training``.
 
-    It holds no parameters, changes nothing in the flow and needs no refresh. Batch norms and dropout act as the
-    mode of the flow says.
+    It holds no parameters, changes nothing in the flow and needs no refresh. Batch norms and dropout act as
+    the mode of the flow says.
 
     Attributes:
         flow: the flow.
@@ -104,7 +104,7 @@ class TrainingFlow:
         return matrices.unbind(), biases[:, :, None].unbind(), diagonal.log().sum()
 
     def _context_products(self, embedded: Tensor | None) -> tuple[list[Any], list[Any]]:
-        """Multiply the context with the weights of all steps at once: shares (B, H) of first layers, and gates."""
+        """Multiply the context with all steps' weights at once: shares (B, H) of first layers, and gates."""
         nets = [coupling.transform_net for coupling in self._couplings]
         blocks = len(nets[0].blocks)
         if embedded is None or nets[0].context_features is None:
@@ -140,13 +140,13 @@ class TrainingFlow:
 def fast_training(flow: Any) -> TrainingFlow:
     """Make a faster equivalent of an nflows flow's ``log_prob`` for training steps.
 
-    The same parameters, modules and state dict, and gradients in them: the linear layers of all steps are built
-    at once, so are the context's products, and the spline is one function with its own gradient, native on the
-    CPU in float32, and without masks and synchronisation elsewhere.
+    The same parameters, modules and state dict, and gradients in them: the linear layers of all steps are
+    built at once, so are the context's products, and the spline is one function with its own gradient, native
+    on the CPU in float32, and without masks and synchronisation elsewhere.
 
     Args:
-        flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through nflows,
-            with a warning that names what is not known.
+        flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through
+            nflows, with a warning that names what is not known.
 
     >>> from lightning_itwin.flows import neural_spline_flow
     >>> flow = neural_spline_flow(3, 2, hidden_features=8, num_flow_steps=1)
@@ -199,11 +199,11 @@ def _bounds(coupling: Any) -> SplineBounds:
 
 
 def _arranged(transform: nn.Module) -> tuple[list[Any], tuple[Tensor, Tensor], list[Any]]:
-    """Take a transform apart: permutations and an LU layer, a coupling layer, ..., permutations and an LU layer.
+    """Take a transform apart: permutations and an LU layer, a coupling layer, ..., an LU layer.
 
     Returns:
-        S coupling layers; for each LU layer the orders of its rows and of its columns, (S + 1, F) each, which stand
-        for the permutations and the splits around it; S + 1 LU layers.
+        S coupling layers; for each LU layer the orders of its rows and of its columns, (S + 1, F) each, which
+        stand for the permutations and the splits around it; S + 1 LU layers.
 
     Raises:
         UnknownPartError: it is made otherwise.

@@ -10,7 +10,7 @@ from lightning_itwin.flows import neural_spline_flow
 
 
 def roughened(flow: Any, seed: int = 0) -> Any:
-    """Give every parameter a random value of a trained flow's size, and batch norms statistics; in eval mode."""
+    """Give every parameter a random value of a trained flow's size, and batch norms statistics."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in flow.parameters():

@@ -1,4 +1,4 @@
-"""accelerate against nflows itself: the same numbers for the same noise, in every kind of flow that it knows."""
+"""accelerate against nflows itself: the same numbers for the same noise, in each kind of flow it knows."""
 
 from __future__ import annotations
 
@@ -304,6 +304,16 @@ def test_a_copy_of_nflows_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
         fast = accelerate(flow, compile="no")
         assert fast.fallback_reason is None
         assert torch.allclose(fast.log_prob(rows, context), wanted, atol=1e-4)
+
+
+def test_a_copy_has_the_weights_of_its_own_flow() -> None:
+    fast = accelerate(small_flow())
+    twin = copy.deepcopy(fast)
+    torch.nn.init.zeros_(twin.flow._transform._transforms[1].bias)
+    context, noise = torch.randn(2, 6), torch.randn(2, 50, 5)
+    changed = twin.sample(50, context, noise=noise)
+    assert not torch.equal(fast.sample(50, context, noise=noise), changed)
+    assert torch.equal(accelerate(twin.flow).sample(50, context, noise=noise), changed)
 
 
 def test_autocast_and_gradients_stay_out() -> None:

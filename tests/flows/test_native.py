@@ -11,9 +11,8 @@ import torch
 pytest.importorskip("nflows")
 
 from lightning_itwin.flows import accelerate
-from lightning_itwin.flows.native import NativeBuildError
+from lightning_itwin.flows.native import NativeBuildError, build
 from lightning_itwin.flows.native import direction as native_direction
-from lightning_itwin.flows.native import build
 from tests.flows.roughened import small_flow
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("nflows")
 
 from nflows.transforms.splines import unconstrained_rational_quadratic_spline
 
-from lightning_itwin.flows.native import native_spline
+from lightning_itwin.flows.native import block_splines, native_spline
 from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
 
 BOUNDS = SplineBounds(tail_bound=3.0, min_bin_width=2e-3, min_bin_height=1e-3, min_derivative=5e-3)
@@ -123,3 +123,22 @@ def test_native_rows_do_not_depend_on_each_other(batch: int) -> None:
     assert torch.equal(some_logabsdet, logabsdet[:batch])
     assert torch.equal(some.grad, values.grad[:, :batch])
     assert torch.equal(of_some.grad, parameters.grad[:, :batch])
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("bins", [2, 3, 8, 17])
+def test_the_splines_of_native_steps_are_as_near_to_the_truth_as_nflows(bins: int, inverse: bool) -> None:
+    values, parameters = case(bins, torch.float32)
+    outputs, logabsdet = block_splines(values.t(), parameters.permute(2, 0, 1), BOUNDS, bins, inverse)
+    of_float32, truth = (
+        of_nflows(values.to(dtype), parameters.to(dtype), bins, inverse)
+        for dtype in (torch.float32, torch.float64)
+    )
+    assert torch.equal(outputs.t()[0, 2:4], values[0, 2:4])
+    for found, near, true in (
+        (outputs.t(), of_float32[0], truth[0]),
+        (logabsdet, of_float32[1].sum(0), truth[1].sum(0)),
+    ):
+        for quantile in (0.5, 0.9, 0.99):
+            error, allowed = ((each.double() - true).abs().quantile(quantile) for each in (found, near))
+            assert error <= 2.5 * allowed + 1e-7 * true.abs().mean()

@@ -70,6 +70,8 @@ def library() -> ctypes.CDLL:
         function = getattr(loaded, name)
         function.restype = None
         function.argtypes = [pointer, integer, ctypes.c_double, integer, integer, *[pointer] * arrays]
+    loaded.block_splines.restype = None
+    loaded.block_splines.argtypes = [pointer, integer, integer, integer, integer, pointer, pointer, pointer]
     return loaded
 
 

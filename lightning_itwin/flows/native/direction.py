@@ -200,7 +200,7 @@ class NativeDirection:
         return functional.pad(vector, (0, -len(vector) % self._tile))
 
     def _tiles(self, matrix: Tensor, inputs: int, pairs: bool) -> Tensor:
-        """Pack (M, K) as tiles of outputs, inner index the output; bfloat16 in pairs of neighbouring inputs."""
+        """Pack (M, K) as tiles of outputs, inner index the output; bfloat16 in pairs of inputs."""
         padded = functional.pad(matrix, (0, inputs - matrix.shape[1], 0, -len(matrix) % self._tile))
         tiles = padded.view(-1, self._tile, inputs)
         if not pairs:
@@ -210,7 +210,7 @@ class NativeDirection:
 
 
 def _differences(step: Step) -> tuple[Tensor, Tensor]:
-    """Give the final layer with the first logit of each softmax taken off the others, (M, H) and (M,) float32.
+    """Give the final layer with each softmax's first logit taken off the others, (M, H) and (M,) float32.
 
     Only differences of logits matter, so that the rows of the first ones can be left out.
     """

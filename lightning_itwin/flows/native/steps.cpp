@@ -229,6 +229,24 @@ static void any_step(const Step& s, const float* event, const void* final_weight
 
 extern "C" {
 
+// The splines of a step alone: per block values (dimensions, ROWS), in place, and parameters as `splines` reads them.
+void block_splines(const Bounds* bounds, int64_t bins, int64_t inverse, int64_t dimensions, int64_t blocks,
+                   float* values, const float* parameters, float* logabsdet) {
+    const int64_t plane = dimensions * ROWS, rows = 3 * (bins - 1) * plane;
+    vec sums[VECTORS], x[MAX_BINS * VECTORS], p[3 * MAX_BINS * VECTORS];
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t d = 0; d < dimensions; d++) {
+            float* value = values + b * plane + d * ROWS;
+            memcpy(x, value, ROWS * sizeof(float));
+            for (int64_t k = 0; k < 3 * (bins - 1); k++)
+                memcpy(p + k * VECTORS, parameters + b * rows + k * plane + d * ROWS, ROWS * sizeof(float));
+            for (int v = 0; v < VECTORS; v++) sums[v] = vec{};
+            splines(*bounds, bins, inverse, 1, VECTORS, x, p, sums);
+            memcpy(value, x, ROWS * sizeof(float));
+            for (int64_t r = 0; r < ROWS; r++) logabsdet[b * ROWS + r] += ((float*)sums)[r];
+        }
+}
+
 // Floats that `run` needs as scratch for groups of `group` blocks, `together` of them tile by tile.
 int64_t scratch_floats(int64_t features, int64_t hidden, int64_t outputs, int64_t group, int64_t together) {
     return ROWS * (group * (features + 1) + together * (features + TILE + 3 * hidden + outputs)) + 2 * LANES;
