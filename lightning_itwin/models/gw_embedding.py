@@ -127,15 +127,17 @@ class _ResidualBlock2d(nn.Module):
         self.first_norm = nn.BatchNorm2d(after)
         self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(after)
+        self.stride = stride
         self.beside: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.beside = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
-            )
+            self.beside = nn.Sequential(nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, image: Tensor) -> Tensor:
         inner = functional.relu(self.first_norm(self.first(image)), inplace=True)
-        return functional.relu(self.second_norm(self.second(inner)) + self.beside(image), inplace=True)
+        # Strided by hand: of fewer than 16 channels, channels last, the backward pass of a strided 1 x 1
+        # convolution corrupts the heap on a CPU (torch 2.13).
+        fewer = image[..., :: self.stride, :: self.stride].contiguous(memory_format=torch.channels_last)
+        return functional.relu(self.second_norm(self.second(inner)) + self.beside(fewer), inplace=True)
 
 
 def independent_channels(detectors: Sequence[str]) -> Tensor:

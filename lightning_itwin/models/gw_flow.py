@@ -67,7 +67,7 @@ class GWFlow(GWEstimator):
     Args:
         embedding: kind and size of the embedding.
         flow: size of the flow.
-        posteriors: what ``test`` and ``predict`` draw and write.
+        posteriors: what ``test`` and ``predict`` draw and write; not kept in a checkpoint.
         learning_rate: highest rate of AdamW; it rises over ``warmup_steps`` and falls as a cosine to 0 at the
             last step of the training.
         warmup_steps: steps of the rise.
@@ -105,11 +105,12 @@ class GWFlow(GWEstimator):
         flow = _made(FlowSettings, flow)
         posteriors = _made(PosteriorSettings, posteriors)
         super().__init__(embedding, flow, posteriors, ("phase",) if synthetic_phase else ())
+        # What becomes of posteriors is left out: it is asked for anew each time.
         self.save_hyperparameters(
             {
+                "_class_path": "lightning_itwin.models.GWFlow",  # for LightningCLI
                 "embedding": asdict(embedding),
                 "flow": asdict(flow),
-                "posteriors": asdict(posteriors),
                 "learning_rate": learning_rate,
                 "warmup_steps": warmup_steps,
                 "weight_decay": weight_decay,

@@ -90,7 +90,7 @@ class PosteriorWriter:
         return json.loads(summary.read_text(encoding="utf-8")).get("key") == key
 
     def summary(self, label: str) -> Mapping[str, Any]:
-        """Read what was told of an event: its table, efficiency and evidence."""
+        """Read what was told of an event: its table, efficiency, evidence and intervals (5, 50, 95 %)."""
         return json.loads(self._summary(label).read_text(encoding="utf-8"))
 
     def write(self, posterior: Posterior, key: str) -> dict[str, Any]:
@@ -111,19 +111,25 @@ class PosteriorWriter:
         told = {
             "key": key,
             "label": posterior.label,
-            "table": posterior.table(self.settings.published.get(posterior.label)),
+            "table": self._table(posterior),
             "efficiency": posterior.efficiency,
             "log_evidence": posterior.log_evidence,
             "log_evidence_error": posterior.log_evidence_error,
-            "intervals": {
-                name: [float(value) for value in posterior.quantiles(name)] for name in posterior.names
-            },
+            "intervals": _intervals(posterior),
+            "intervals_of_the_flow": _intervals(_unweighed(posterior)),
             "truth": dict(posterior.truth) if posterior.truth else None,
         }
         part = self._summary(posterior.label).with_suffix(".part")
         part.write_text(json.dumps(told, indent=1), encoding="utf-8")
         os.replace(part, self._summary(posterior.label))
         return figures
+
+    def _table(self, posterior: Posterior) -> str:
+        published = self.settings.published.get(posterior.label)
+        own = _unweighed(posterior).table(published)
+        if posterior.log_weights is None:
+            return own
+        return f"the flow alone\n{own}\nweighed by the likelihood\n{posterior.table(published)}"
 
     def _figures(self, posterior: Posterior) -> dict[str, Any]:
         figures = {"corner": corner_figure(posterior)}
@@ -149,6 +155,14 @@ def log_figures(loggers: Iterable[Any], figures: Mapping[str, Any], step: int) -
     for tag, figure in figures.items():
         for taker in takers:
             taker.add_figure(tag, figure, global_step=step, close=False)
+
+
+def _unweighed(posterior: Posterior) -> Posterior:
+    return replace(posterior, log_weights=None, efficiency=None)
+
+
+def _intervals(posterior: Posterior) -> dict[str, list[float]]:
+    return {name: posterior.quantiles(name).tolist() for name in posterior.names}
 
 
 def _file_name(label: str) -> str:
