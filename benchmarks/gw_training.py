@@ -1,8 +1,8 @@
 """What a training step of GWFlow costs, part by part: simulation, embedding, flow, optimizer.
 
-On a GPU with ``--kinds folded folded_lean svd`` the batch is that of the reference system: 256 events of 8 s at
-8192 Hz in three interferometers, in bfloat16 but for the flow. On a CPU ``gw_small`` and ``gw_ligo`` are
-measured as they are, and the reference system with a batch of 8.
+On a GPU the batch is that of the reference system: 256 events of 8 s at 8192 Hz in three interferometers, in
+bfloat16 but for the flow. On a CPU ``gw_small`` and ``gw_ligo`` are measured as they are, and the reference
+system with a batch of 8.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def main() -> None:
         override = {"model.init_args.embedding.kind": kind, "data.init_args.batch_size": arguments.batch_size}
         steps.append((f"gw, {kind}", "gw", override))
     lines = [
-        "| | batch | parameters | simulation | embedding | flow | optimizer | whole step | batches/s | memory |",
+        "| | batch | parameters | simulation | embedding | flow | optimizer | step | batches/s | memory |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     rates = {}
@@ -149,7 +149,7 @@ def main() -> None:
             f"| {name} | {len(step.batch.theta)} | {parameters:.1f}e6 | {cells} | {rates[name]:.2f} | "
             f"{memory_gib(device):.1f} GiB |"
         )
-    lines += ["", "Embedding and flow with their backward passes; the whole step with its simulation."]
+    lines += ["", "Embedding and flow with their backward passes; the step with its simulation."]
     if cuda and arguments.batch_size == 256:
         told = (f"{name} {rate / REFERENCE_BATCHES_PER_S:.1f}" for name, rate in rates.items())
         lines += ["", f"Over the reference's 1 batch of 256 a second: {', '.join(told)}"]
