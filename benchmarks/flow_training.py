@@ -67,7 +67,7 @@ def main() -> int:
         )
         first = first or ratio(times["nflows"], times["ours"])[0]
     lines = [
-        f"Processor time of a thread in microseconds a sample, batch of {options.batch}, float32, log-density "
+        f"Processor time of a thread in us a sample, batch of {options.batch}, float32, log-density "
         f"and its gradient in all parameters; the ratio is the median of {options.rounds} interleaved rounds "
         "(lowest-highest). Gradients of all parameters together, relative distances; "
         "truth is nflows in float64.",
