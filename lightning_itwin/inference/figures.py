@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BANDS = (0.997, 0.95, 0.68)
+_LEAST_EFFECTIVE = 100
 _LEVELS = np.linspace(0.0, 1.0, 101)
 
 
 def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figure:
     """Draw every pair of parameters, weighted, with the truth where it is known.
+
+    Weights that leave fewer than 100 effective samples draw nothing that could be read: the samples are drawn
+    as they are then, and the figure says so.
 
     Args:
         posterior: samples and weights.
@@ -40,6 +44,10 @@ def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figur
     if not keep_N.any():
         raise ValueError("No sample has a weight: there is nothing to draw.")
     values_NP, weights_N = values_NP[keep_N], weights_N[keep_N]
+    effective = weights_N.sum() ** 2 / np.square(weights_N).sum()
+    too_few = effective < min(_LEAST_EFFECTIVE, len(weights_N) / 2)
+    if too_few:
+        weights_N = np.ones_like(weights_N)
     truth = posterior.truth or {}
     ranges = []
     for name, column_N in zip(names, values_NP.T):
@@ -47,7 +55,7 @@ def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figur
         low, high = min(ends), max(ends)
         slack = 0.02 * (high - low) or 1e-6 * max(1.0, abs(high))
         ranges.append((low - slack, high + slack))
-    return corner.corner(
+    figure: Figure = corner.corner(
         values_NP,
         weights=weights_N,
         range=ranges,
@@ -59,6 +67,10 @@ def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figur
         no_fill_contours=len(values_NP) <= 1_000,
         fig=_figure(2.0 * len(names), 2.0 * len(names), layout=None),
     )
+    if too_few:
+        told = f"samples without their weights, which leave only {effective:.1f} effective ones"
+        figure.suptitle(told, fontsize=10 + 2 * len(names))
+    return figure
 
 
 def sky_figure(posterior: Posterior, num_bins: int = 72) -> Figure:
