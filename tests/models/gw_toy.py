@@ -54,9 +54,7 @@ class _Table(Dataset):
 class ToyData(LightningDataModule):
     """Noisy signals, made once; ``predict`` gives the first two of them without their truth."""
 
-    def __init__(
-        self, events=256, batch_size=32, settings=SETTINGS, prior=PRIOR, waveform=WAVEFORM, psds=1
-    ):
+    def __init__(self, events=256, batch_size=32, settings=SETTINGS, prior=PRIOR, waveform=WAVEFORM, psds=1):
         super().__init__()
         self.settings = dataclasses.replace(settings, psds=settings.psds * psds)
         self.waveform_name, self.reference_frequency_hz = waveform, 20.0
