@@ -159,8 +159,8 @@ class GWFlow(GWEstimator):
             return
         result = self._calibration.result(rows)
         self.log_dict(result.metrics(), rank_zero_only=True)
+        folder = self._folder / "calibration"
         if self.trainer.is_global_zero:
-            folder = self._folder / "calibration"
             result.write_tables(folder)
             figures = result.figures()
             for name, figure in figures.items():
@@ -226,6 +226,7 @@ class GWFlow(GWEstimator):
 
     @property
     def _folder(self) -> Path:
+        # All ranks ask for it: the Trainer lets rank 0 tell it to the others.
         return Path(self.trainer.log_dir or self.trainer.default_root_dir)
 
     def _of_all_ranks(self, rows: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 import json
 import logging
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,3 +127,55 @@ def test_missing_files_of_real_events_are_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="H-H1_LOSC_4_V2-1126259446-32"):
         run("fit", "gw_ligo", tmp_path)
+
+
+_SCRIPT = """
+import json, sys
+import torch
+from lightning.pytorch import Trainer
+from lightning_itwin.models import GWFlow
+from tests.models.gw_toy import ToyData
+
+torch.set_num_threads(1)
+checkpoint, folder = sys.argv[1:]
+trainer = Trainer(
+    strategy="ddp", devices=2, accelerator="cpu", logger=False, enable_progress_bar=False,
+    default_root_dir=folder, max_epochs=4, enable_model_summary=False,
+)
+model = GWFlow.load_from_checkpoint(checkpoint, weights_only=True)
+(metrics,) = trainer.test(model, datamodule=ToyData(33), verbose=False)
+trainer.fit(model, datamodule=ToyData(64))
+if trainer.is_global_zero:
+    print(json.dumps({"fitted": float(trainer.callback_metrics["val/loss"]), **metrics}))
+"""
+
+
+@pytest.mark.world
+def test_two_processes_train_and_put_their_ranks_together(tmp_path):
+    from lightning.pytorch import Trainer
+
+    from lightning_itwin.models import GWFlow
+    from lightning_itwin.models.gw_embedding import EmbeddingSettings
+    from lightning_itwin.models.gw_settings import FlowSettings
+    from tests.models.gw_toy import ToyData
+
+    sizes = EmbeddingSettings(
+        kind="svd", context_features=8, svd_components=8, hidden_features=16, num_blocks=1
+    )
+    small = FlowSettings(hidden_features=16, num_blocks=1, num_flow_steps=2)
+    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    trainer.fit(GWFlow(sizes, small), datamodule=ToyData(64))
+    script = tmp_path / "world.py"
+    script.write_text(_SCRIPT)
+    told = subprocess.run(
+        [sys.executable, str(script), trainer.checkpoint_callback.best_model_path, str(tmp_path / "two")],
+        timeout=180,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
+    ).stdout
+    metrics = json.loads(told.strip().splitlines()[-1])
+    assert np.isfinite(metrics["fitted"])
+    ranks = np.genfromtxt(tmp_path / "two" / "calibration" / "ranks.csv", delimiter=",", names=True)
+    assert len(ranks) == 34  # torch's own sampler gives one of 33 events twice
