@@ -408,8 +408,8 @@ def test_a_known_delay_is_exposed_on_two_real_processes(tmp_path: Path, strategy
         pytest.skip(f"{name} is not installed")
     script = f"""
 import json, sys
-sys.path.insert(0, {str(HERE)!r})
-from benchmarks.communication_truth import run_world
+sys.path[:0] = [{str(HERE / "benchmarks")!r}, {str(HERE)!r}]
+from communication_truth import run_world
 outcome = run_world({name!r}, [0.05], late={strategy == "ddp late"})
 print("WINDOWS", json.dumps([vars(row) for row in outcome.windows]))
 """
