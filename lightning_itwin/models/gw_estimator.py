@@ -147,13 +147,19 @@ class GWEstimator(LightningModule):
         return self.data_conditions.made_prior
 
     def _posterior(self, samples: Tensor, log_prob: Tensor) -> Posterior:
-        prior = self._prior
+        prior, conditions = self._prior, self.data_conditions
+        observation = {name: value for name, value in conditions.observation.items() if name != "psds"}
         return Posterior(
             samples=samples.cpu().numpy(),
             names=self.names,
             log_prob=log_prob.cpu().numpy(),
             prior=prior.without(*self._without) if self._without else prior,
-            gps_time_s=self.data_conditions.observation["gps_time_s"],
+            gps_time_s=observation["gps_time_s"],
+            settings={
+                "observation": observation,
+                "waveform": conditions.waveform,
+                "reference_frequency_hz": conditions.reference_frequency_hz,
+            },
         )
 
     def _weigh(self, proposed: Posterior, strain: Tensor, psd_index: Tensor) -> Posterior:

@@ -195,6 +195,11 @@ def _read(event: GWEvent, detector: str) -> Channel:
         )
     paths = [Path(path.strip()) for path in event.files[detector].split(",")]
     for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{event.name}, {detector}: no such file: {path}. Strain of published events, in HDF5, comes "
+                "from https://gwosc.org; name its files in real_events."
+            )
         with open_hdf5(path) as file:
             if "meta/Detector" in file:
                 told = file["meta/Detector"][()]
