@@ -90,6 +90,8 @@ def test_float32_is_as_near_to_the_truth_as_nflows(
 ) -> None:
     flow = small_flow(**copy.deepcopy(kind))
     context = contexts(flow, kind, events)
+    if context is None:
+        num_samples *= events  # a quantile of a handful of rows is luck
     samples, log_prob = drawn(flow, num_samples, context)
     ours, our_log_prob = drawn(accelerate(flow, compile=compile), num_samples, context)
     torch.manual_seed(11)
