@@ -77,7 +77,7 @@ def read_channels(paths: str | Path | Iterable[str | Path], names: Sequence[str]
     files = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     pieces: dict[str, list[Channel]] = {name: [] for name in names}
     for file in files:
-        with _open(file) as h5:
+        with open_hdf5(file) as h5:
             for name in pieces:
                 if name in h5:
                     pieces[name].append(_read_one(h5, name, file))
@@ -104,7 +104,7 @@ def list_channels(path: str | Path) -> list[str]:
         if isinstance(item, h5py.Dataset) and item.ndim == 1 and _rate_hz(item.attrs):
             names.append(name)
 
-    with _open(Path(path)) as h5:
+    with open_hdf5(Path(path)) as h5:
         h5.visititems(visit)
     return names
 
@@ -116,7 +116,7 @@ def read_attribute(path: str | Path, name: str) -> str | None:
         path: HDF5 file.
         name: name of the attribute.
     """
-    with _open(Path(path)) as h5:
+    with open_hdf5(Path(path)) as h5:
         return None if name not in h5.attrs else _text(h5.attrs[name])
 
 
@@ -153,8 +153,18 @@ def write_channels(
         partial.unlink(missing_ok=True)
 
 
-def _open(path: Path) -> Any:
-    h5py = require("h5py", extra="virgo")
+def open_hdf5(path: Path, extra: str = "virgo") -> Any:
+    """Open an HDF5 file to read.
+
+    Args:
+        path: the file.
+        extra: that brings h5py.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ChannelError: it is no HDF5 file.
+    """
+    h5py = require("h5py", extra=extra)
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}")
     try:

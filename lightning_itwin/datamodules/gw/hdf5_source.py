@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.hdf5_channels import ChannelError, open_hdf5
 from lightning_itwin.detectors import Observation
-from lightning_itwin.optional import require
 
 # A recording has no sample twice for as long as this; a gap filled with zeros has.
 _LONGEST_STANDSTILL_S = 1 / 16
@@ -51,7 +51,10 @@ class EventFile:
     ) -> None:
         self.path = Path(path)
         self.whitened = whitened
-        self._file = open_hdf5(self.path)
+        try:
+            self._file = open_hdf5(self.path, extra="gw")
+        except ChannelError as error:
+            raise EventFileError(str(error)) from error
         stored = [name for name in ("strain", "signal") if name in self._file]
         if not stored:
             raise EventFileError(
@@ -232,22 +235,6 @@ class HDF5Source:
             bank_row=None,
             noise_seed=None if self._noise_seed is None else self._noise_seed(rows, epoch, number),
         )
-
-
-def open_hdf5(path: Path) -> Any:
-    """Open an HDF5 file to read.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        EventFileError: it is no HDF5 file.
-    """
-    h5py = require("h5py", extra="gw")
-    if not path.is_file():
-        raise FileNotFoundError(f"No such file: {path}")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise EventFileError(f"{path} cannot be read as HDF5: {error}") from error
 
 
 def _names(value: Any) -> list[str]:

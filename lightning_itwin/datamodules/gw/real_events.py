@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_itwin.datamodules.gw.hdf5_source import open_hdf5
-from lightning_itwin.datamodules.hdf5_channels import Channel, ChannelError, read_channels
+from lightning_itwin.datamodules.hdf5_channels import Channel, ChannelError, open_hdf5, read_channels
 from lightning_itwin.detectors import (
     Observation,
     ObservationSettings,
@@ -187,7 +186,6 @@ def _whitening_taps(
 
 
 def _read(event: GWEvent, detector: str) -> Channel:
-    require("h5py", extra="gw")
     if detector not in event.files:
         raise RealEventError(
             f"{event.name} has files for {', '.join(event.files) or 'no detector'}, the observation needs "
@@ -195,12 +193,14 @@ def _read(event: GWEvent, detector: str) -> Channel:
         )
     paths = [Path(path.strip()) for path in event.files[detector].split(",")]
     for path in paths:
-        if not path.is_file():
+        try:
+            opened = open_hdf5(path, extra="gw")
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{event.name}, {detector}: no such file: {path}. Strain of published events, in HDF5, comes "
-                "from https://gwosc.org; name its files in real_events."
-            )
-        with open_hdf5(path) as file:
+                f"{event.name}, {detector}: {error}. Strain of published events, in HDF5, comes from "
+                "https://gwosc.org; name its files in real_events."
+            ) from error
+        with opened as file:
             if "meta/Detector" in file:
                 told = file["meta/Detector"][()]
                 told = told.decode() if isinstance(told, bytes) else str(told)
@@ -230,7 +230,7 @@ def _check_stretch(event: GWEvent, detector: str, channel: Channel, begin: int, 
             f"{begin_s:.1f} to {end_s:.1f}: a gap that was filled."
         )
     for path in event.files[detector].split(","):
-        with open_hdf5(Path(path.strip())) as file:
+        with open_hdf5(Path(path.strip()), extra="gw") as file:
             if "quality/simple/DQmask" not in file:
                 continue
             names = [name.decode() for name in file["quality/simple/DQShortnames"][()]]
