@@ -44,10 +44,7 @@ def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figur
     if not keep_N.any():
         raise ValueError("No sample has a weight: there is nothing to draw.")
     values_NP, weights_N = values_NP[keep_N], weights_N[keep_N]
-    effective = weights_N.sum() ** 2 / np.square(weights_N).sum()
-    too_few = effective < min(_LEAST_EFFECTIVE, len(weights_N) / 2)
-    if too_few:
-        weights_N = np.ones_like(weights_N)
+    weights_N, told = _readable(weights_N)
     truth = posterior.truth or {}
     ranges = []
     for name, column_N in zip(names, values_NP.T):
@@ -67,14 +64,15 @@ def corner_figure(posterior: Posterior, names: list[str] | None = None) -> Figur
         no_fill_contours=len(values_NP) <= 1_000,
         fig=_figure(2.0 * len(names), 2.0 * len(names), layout=None),
     )
-    if too_few:
-        told = f"samples without their weights, which leave only {effective:.1f} effective ones"
+    if told:
         figure.suptitle(told, fontsize=10 + 2 * len(names))
     return figure
 
 
 def sky_figure(posterior: Posterior, num_bins: int = 72) -> Figure:
     """Draw the density of the sky position in Mollweide's equal-area projection, the truth as a star.
+
+    Weights that leave too few effective samples are left out, as in :func:`corner_figure`.
 
     Args:
         posterior: with ``ra`` and ``dec``; fixed ones are no map.
@@ -89,20 +87,31 @@ def sky_figure(posterior: Posterior, num_bins: int = 72) -> Figure:
     axes = figure.add_subplot(projection="mollweide")
     # The cells have equal areas: even steps in ra and in the sine of dec.
     longitude_N = (posterior["ra"] + np.pi) % (2 * np.pi) - np.pi
+    weights_N, told = _readable(posterior.weights)
     mass, longitudes, sines = np.histogram2d(
         longitude_N,
         np.sin(posterior["dec"]),
         bins=(2 * num_bins, num_bins),
         range=((-np.pi, np.pi), (-1.0, 1.0)),
-        weights=posterior.weights,
+        weights=weights_N,
     )
     axes.pcolormesh(longitudes, np.arcsin(sines), mass.T, cmap="Blues", rasterized=True)
     truth = posterior.truth or {}
     if {"ra", "dec"} <= set(truth):
         axes.plot((truth["ra"] + np.pi) % (2 * np.pi) - np.pi, truth["dec"], "*", color="tab:orange", ms=12)
     axes.grid(alpha=0.3)
-    axes.set_title(posterior.label)
+    axes.set_title(f"{posterior.label}\n{told}" if told else posterior.label)
     return figure
+
+
+def _readable(weights_N: np.ndarray) -> tuple[np.ndarray, str]:
+    """Give the weights to draw with, and what to say where they are not the samples' own."""
+    some_N = weights_N > 0
+    effective = weights_N.sum() ** 2 / np.square(weights_N).sum()
+    if effective >= min(_LEAST_EFFECTIVE, some_N.sum() / 2):
+        return weights_N, ""
+    told = f"samples without their weights, which leave only {effective:.1f} effective ones"
+    return some_N.astype(weights_N.dtype), told
 
 
 def pp_figure(ranks_EP: np.ndarray, names: list[str]) -> Figure:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,20 @@ def test_corner_plot_and_sky_are_drawn() -> None:
     assert len(sky_figure(ours).axes) == 1
     with pytest.raises(ValueError, match="no sky map"):
         sky_figure(Posterior(samples=np.zeros((3, 1)), names=["x"]))
+
+
+def test_figures_of_a_handful_of_effective_samples_say_so() -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("corner")
+    ours = posterior()
+    one_weighs_all = np.where(np.arange(len(ours)) == 3, 0.0, -50.0)
+    weighed = replace(ours, log_weights=one_weighs_all)
+    told = corner_figure(weighed, ["chirp_mass", "dec"]).get_suptitle()
+    assert told == "samples without their weights, which leave only 1.0 effective ones"
+    assert told in sky_figure(weighed).axes[0].get_title()
+    plain = replace(ours, log_weights=None)
+    assert not corner_figure(plain, ["chirp_mass", "dec"]).get_suptitle()
+    assert sky_figure(plain).axes[0].get_title() == plain.label
 
 
 @pytest.mark.skipif(not available("ligo.skymap"), reason="ligo.skymap is not installed")
