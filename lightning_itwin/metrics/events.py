@@ -1,0 +1,312 @@
+"""Metrics of event probabilities: Brier score and skill, reliability diagram, ROC."""
+
+# R rows, O outputs, G groups, K bins
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_itwin.metrics.grouped_metric import GroupedMetric, MeanScore
+
+Outputs = int | Sequence[int]
+
+
+def brier_score(probability: Tensor, outcome: Tensor) -> Tensor:
+    """Give ``(p - o)^2``: probability from 0 to 1, outcome 0 or 1 (or bool, or NaN), both (...).
+
+    >>> brier_score(torch.tensor([0.8, 0.3]), torch.tensor([True, False]))
+    tensor([0.0400, 0.0900])
+    """
+    return (probability - outcome.to(probability.dtype)) ** 2
+
+
+class BrierScore(MeanScore):
+    """Mean Brier score of event probabilities.
+
+    >>> metric = BrierScore()
+    >>> metric(torch.tensor([0.75, 0.25]), torch.tensor([True, False]))
+    tensor(0.0625, dtype=torch.float64)
+    """
+
+    def update(self, probability: Tensor, outcome: Tensor, groups: Tensor | None = None) -> None:  # type: ignore[override]
+        """Add probabilities and outcomes (1, 0 or NaN, or bool), both (..., outputs)."""
+        check_events(probability, outcome)
+        self._add_scores(brier_score(probability, outcome), outcome, groups)
+
+
+class BrierSkillScore(GroupedMetric):
+    """Brier skill: ``1 - BS / BS of a reference``; 1 is perfect, 0 no better than the reference.
+
+    Args:
+        reference: the probability that the reference states: "base_rate" is the share of events among all
+            samples of an output and group, known only afterwards, and so the strictest; a number is the
+            climatological probability, such as 0.2 for values below P20; "given": ``update`` takes it.
+        num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
+
+    Raises:
+        ValueError: a reference that is none of these; in ``update`` a reference too many or missing.
+
+    >>> metric = BrierSkillScore()
+    >>> metric(torch.tensor([0.75, 0.25]), torch.tensor([True, False]))
+    tensor(0.7500, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+    is_differentiable = False
+    score_sum: Tensor
+    reference_sum: Tensor
+    event_count: Tensor
+    sample_count: Tensor
+
+    def __init__(
+        self,
+        reference: str | float = "base_rate",
+        num_outputs: Outputs = 1,
+        num_groups: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_outputs, num_groups, **kwargs)
+        known = reference in ("base_rate", "given") if isinstance(reference, str) else 0 <= reference <= 1
+        if not known:
+            raise ValueError(f"The reference is 'base_rate', 'given' or a probability, not {reference!r}.")
+        self.reference = reference
+        for name in ("score_sum", "reference_sum", "event_count", "sample_count"):
+            self.add_sums(name)
+
+    def update(
+        self,
+        probability: Tensor,
+        outcome: Tensor,
+        reference: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> None:
+        """Add probabilities, outcomes and, if they are to be given, reference probabilities, (..., outputs)."""
+        check_events(probability, outcome)
+        if (reference is None) == (self.reference == "given"):
+            raise ValueError(
+                f"update() takes a reference if it is 'given', and here it is {self.reference!r}."
+            )
+        slots = self.slots(outcome, groups)
+        self.add("score_sum", slots, self.rows(brier_score(probability.double(), outcome)))
+        self.add("event_count", slots, self.rows(outcome.double()))
+        self.add("sample_count", slots, torch.ones_like(slots))
+        if self.reference != "base_rate":
+            stated = torch.as_tensor(
+                self.reference if reference is None else reference, device=outcome.device
+            )
+            stated = stated.double().expand(outcome.shape)
+            self.add("reference_sum", slots, self.rows(brier_score(stated, outcome)))
+
+    def compute(self) -> Tensor:
+        """Give the skill, (groups, outputs); NaN where the reference makes no error, such as without an event."""
+        reference = self.reference_sum
+        if self.reference == "base_rate":
+            reference = self.event_count * (1 - self.event_count / self.sample_count)
+        return self.shaped(1 - self.score_sum / torch.where(reference > 0, reference, torch.nan))
+
+
+class Reliability(NamedTuple):
+    """A reliability diagram, each (groups, outputs, K) as far as there are any.
+
+    Attributes:
+        forecast: mean probability of the forecasts in a bin; NaN in an empty one.
+        observed: share of events among them.
+        samples: their number.
+        low: lower end of the range that the share has, in 95 % of cases, if the forecasts are reliable and the
+            samples independent (consistency bar).
+        high: its upper end.
+    """
+
+    forecast: Tensor
+    observed: Tensor
+    samples: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class ReliabilityDiagram(GroupedMetric):
+    """How often events came for every stated probability.
+
+    Args:
+        bins: number of bins of equal width from 0 to 1; or rising edges from 0 to 1.
+        num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
+
+    Raises:
+        ValueError: edges that do not rise from 0 to 1.
+
+    Reference:
+        Broecker & Smith 2007, Weather and Forecasting 22, 651, for the consistency bars.
+
+    >>> diagram = ReliabilityDiagram(bins=2)
+    >>> diagram(torch.tensor([0.1, 0.3, 0.9]), torch.tensor([0.0, 1.0, 1.0])).observed
+    tensor([0.5000, 1.0000], dtype=torch.float64)
+    """
+
+    is_differentiable = False
+    bin_count: Tensor
+    bin_probability: Tensor
+    bin_variance: Tensor
+    bin_events: Tensor
+
+    def __init__(
+        self,
+        bins: int | Sequence[float] = 10,
+        num_outputs: Outputs = 1,
+        num_groups: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_outputs, num_groups, **kwargs)
+        self.edges = bin_edges(bins)
+        for name in ("bin_count", "bin_probability", "bin_variance", "bin_events"):
+            self.add_sums(name, len(self.edges) - 1)
+
+    def update(self, probability: Tensor, outcome: Tensor, groups: Tensor | None = None) -> None:
+        """Add probabilities and outcomes (1, 0 or NaN, or bool), both (..., outputs)."""
+        check_events(probability, outcome)
+        slots = self.slots(outcome, groups)
+        p = self.rows(probability).double()
+        bins = which_bin(p, self.edges)
+        for name, value in (
+            ("bin_count", torch.ones_like(p)),
+            ("bin_probability", p),
+            ("bin_variance", p * (1 - p)),
+            ("bin_events", self.rows(outcome).double()),
+        ):
+            setattr(self, name, getattr(self, name) + self.histogram(slots, bins, value, len(self.edges) - 1))
+
+    def compute(self) -> Reliability:
+        """Give the diagram."""
+        count = torch.where(self.bin_count > 0, self.bin_count, torch.nan)
+        forecast = self.bin_probability / count
+        low, high = _consistency_bar(forecast, count, self.bin_variance)
+        found = (forecast, self.bin_events / count, self.bin_count, low, high)
+        return Reliability(*(self.shaped(value) for value in found))
+
+
+class ROC(NamedTuple):
+    """A relative operating characteristic.
+
+    Attributes:
+        false_alarm_rate: share of the non-events that were warned of, rising from 0 to 1, (..., K + 1).
+        hit_rate: share of the events that were warned of, (..., K + 1).
+        area: under the curve, by trapezoids; 0.5 is no discrimination, 1 perfect, (...).
+    """
+
+    false_alarm_rate: Tensor
+    hit_rate: Tensor
+    area: Tensor
+
+
+class ROCCurve(GroupedMetric):
+    """ROC of event probabilities, from counts in fine bins: no sample is stored, and states are sums.
+
+    It equals ``torchmetrics.classification.MultilabelROC`` with thresholds at the edges, but counts every sample
+    once instead of once a threshold, leaves out NaN and counts per group.
+
+    Args:
+        bins: number of bins of equal width from 0 to 1, or rising edges. Probabilities that share a bin are
+            ties; of an ensemble of M members, all that can be told apart are with ``M + 1`` bins or more.
+        num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
+
+    >>> curve = ROCCurve()
+    >>> curve(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0.0, 0.0, 1.0, 1.0])).area
+    tensor(0.7500, dtype=torch.float64)
+    """
+
+    is_differentiable = False
+    bin_count: Tensor
+    bin_events: Tensor
+
+    def __init__(
+        self,
+        bins: int | Sequence[float] = 200,
+        num_outputs: Outputs = 1,
+        num_groups: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_outputs, num_groups, **kwargs)
+        self.edges = bin_edges(bins)
+        for name in ("bin_count", "bin_events"):
+            self.add_sums(name, len(self.edges) - 1)
+
+    def update(self, probability: Tensor, outcome: Tensor, groups: Tensor | None = None) -> None:
+        """Add probabilities and outcomes (1, 0 or NaN, or bool), both (..., outputs)."""
+        check_events(probability, outcome)
+        slots = self.slots(outcome, groups)
+        p, came = self.rows(probability).double(), self.rows(outcome).double()
+        bins, count = which_bin(p, self.edges), len(self.edges) - 1
+        self.bin_count = self.bin_count + self.histogram(slots, bins, torch.ones_like(p), count)
+        self.bin_events = self.bin_events + self.histogram(slots, bins, came, count)
+
+    def compute(self) -> ROC:
+        """Give curve and area; NaN where there is no event or nothing else."""
+        hits, alarms = self.bin_events.flip(-1), (self.bin_count - self.bin_events).flip(-1)
+        start = torch.zeros_like(hits[..., :1])
+        hit = torch.cat([start, hits.cumsum(-1)], -1) / hits.sum(-1, keepdim=True)
+        alarm = torch.cat([start, alarms.cumsum(-1)], -1) / alarms.sum(-1, keepdim=True)
+        area = torch.trapezoid(hit, alarm, dim=-1)
+        return ROC(self.shaped(alarm), self.shaped(hit), self.shaped(area))
+
+
+def check_events(probability: Tensor, outcome: Tensor) -> None:
+    """Say so if probabilities or outcomes are none, or their shapes differ.
+
+    Raises:
+        ValueError: a shape, a probability or an outcome that cannot be.
+    """
+    if probability.shape != outcome.shape:
+        raise ValueError(f"Probability {tuple(probability.shape)} and outcome {tuple(outcome.shape)} differ.")
+    if bool(((probability < 0) | (probability > 1)).any()):
+        raise ValueError("Probabilities are from 0 to 1.")
+    if bool(((outcome != 0) & (outcome != 1) & (outcome == outcome)).any()):
+        raise ValueError(
+            "Outcomes are 0 or 1 (NaN where missing): state the event, such as target < threshold."
+        )
+
+
+def bin_edges(bins: int | Sequence[float]) -> list[float]:
+    """Give rising edges from 0 to 1 of a number of even bins, or check those given.
+
+    Raises:
+        ValueError: less than 1 bin, or edges that do not rise from 0 to 1.
+    """
+    if isinstance(bins, int):
+        if bins < 1:
+            raise ValueError(f"There is 1 bin or more, not {bins}.")
+        return [k / bins for k in range(bins + 1)]
+    edges = [float(edge) for edge in bins]
+    rising = all(low < high for low, high in pairwise(edges))
+    if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or not rising:
+        raise ValueError(f"Edges of bins rise from 0 to 1, not {edges}.")
+    return edges
+
+
+def which_bin(value: Tensor, edges: Sequence[float]) -> Tensor:
+    """Give the bin ``edge[k] <= value < edge[k + 1]`` of values from 0 to 1; 1 is in the last."""
+    inner = torch.tensor(list(edges[1:-1]), dtype=value.dtype, device=value.device)
+    return torch.bucketize(value, inner, right=True)
+
+
+def _consistency_bar(probability: Tensor, count: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the 95 % range of a bin's share of events if each came with its stated probability.
+
+    Exactly binomial with the bin's mean probability up to 1000 samples; beyond, normal with the sum of ``p (1-p)``.
+    """
+    known = torch.nan_to_num(probability).clamp(0, 1)
+    spread = 1.959963984540054 * variance.clamp_min(0).sqrt() / count
+    low, high = (probability - spread).clamp(0, 1), (probability + spread).clamp(0, 1)
+    small = (count > 0) & (count <= 1000)
+    if bool(small.any()):
+        n, p = count[small].unsqueeze(-1), known[small].unsqueeze(-1)
+        k = torch.arange(int(n.max()) + 1, dtype=n.dtype, device=n.device)
+        ways = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma((n - k).clamp_min(0) + 1)
+        log_p = ways + torch.xlogy(k, p) + torch.special.xlog1py((n - k).clamp_min(0), -p)
+        cumulative = torch.where(k <= n, log_p.exp(), 0.0).cumsum(-1)
+        for bar, level in ((low, 0.025), (high, 0.975)):
+            bar[small] = (cumulative < level - 1e-12).sum(-1).clamp(max=n.squeeze(-1)) / n.squeeze(-1)
+    return low, high
