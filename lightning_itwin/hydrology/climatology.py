@@ -1,4 +1,4 @@
-"""What is usual in a cell at a time of the year: mean, spread and drought percentiles, and anomalies by them."""
+"""What is usual in a cell at a time of the year: mean, spread and drought percentiles; anomalies by them."""
 
 # N cells, n cells of a block, T days, K centres over the year, M percentile levels, W days in a window
 
@@ -21,13 +21,14 @@ _LEAST_SPREAD = 0.01  # of the greatest standard deviation over a cell's year
 class Climatology:
     """Mean, standard deviation and percentiles of one variable, per cell and time of the year.
 
-    Each of K centres, evenly over the year, has the statistics of all values within ``window_days`` of it, in all
-    years (a window over the turn of the year is one window). Between centres they are interpolated linearly and
-    round the year. Percentiles are Weibull's: a new value lies below the k-th of n with probability k / (n + 1).
+    Each of K centres, evenly over the year, has the statistics of all values within ``window_days`` of it, in
+    all years (a window over the turn of the year is one window). Between centres they are interpolated
+    linearly and round the year. Percentiles are Weibull's: a new value lies below the k-th of n with
+    probability k / (n + 1).
 
     A season of a cell in which the variable hardly varies, such as frozen soil, has 1 % of the cell's greatest
-    standard deviation over the year. A cell without enough values at a centre, or without any variation, is not
-    ``usable``: its anomalies are NaN, as missing values are.
+    standard deviation over the year. A cell without enough values at a centre, or without any variation, is
+    not ``usable``: its anomalies are NaN, as missing values are.
 
     Args:
         mean, standard_deviation: (N, K).
@@ -116,7 +117,7 @@ class Climatology:
         return len(self.mean)
 
     def anomaly(self, values: Tensor, cells: Tensor, year_fraction: Tensor) -> Tensor:
-        """Give standardised anomalies: ``(value - mean) / standard deviation`` of the cell and time of the year.
+        """Give standardised anomalies: ``(value - mean) / standard deviation`` of cell and time of the year.
 
         Args:
             values: (B, ...), in the unit of the variable.
@@ -170,7 +171,8 @@ class Climatology:
     def to(self, device: torch.device | str) -> Climatology:
         """Give the climatology on another device."""
         moved = (part.to(device) for part in (self.mean, self.standard_deviation, self.percentiles))
-        return Climatology(*moved, self.levels, self.window_days)
+        mean, deviation, percentiles = moved
+        return Climatology(mean, deviation, percentiles, self.levels, self.window_days)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give all of it as tensors."""
@@ -185,8 +187,9 @@ class Climatology:
     @classmethod
     def from_state_dict(cls, state: dict[str, Tensor]) -> Climatology:
         """Make a climatology again from its :meth:`state_dict`."""
-        parts = (state[name] for name in ("mean", "standard_deviation", "percentiles"))
-        return cls(*parts, state["levels"].tolist(), float(state["window_days"]))
+        mean, deviation = state["mean"], state["standard_deviation"]
+        levels, window_days = state["levels"].tolist(), float(state["window_days"])
+        return cls(mean, deviation, state["percentiles"], levels, window_days)
 
     def _column(self, level: float) -> int:
         near = [column for column, known in enumerate(self.levels) if abs(known - level) < 1e-6]
@@ -199,7 +202,7 @@ class Climatology:
     def _place(
         self, cells: Tensor, year_fraction: Tensor, axes: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give the cells, the centres before and after and the share of the latter, of shapes that broadcast."""
+        """Give cells, centres before and after and the share of the latter, of shapes that broadcast."""
         device, count = self.mean.device, self.mean.shape[1]
         cells = cells.to(device)
         position = year_fraction.to(device, torch.float64) * count
@@ -240,8 +243,8 @@ def _check_settings(fraction: Tensor, levels: Sequence[float], centres: int, win
         )
     if centres > 1 and DAYS_PER_YEAR / centres > 2 * window_days:
         raise ValueError(
-            f"{centres} centres stand {DAYS_PER_YEAR / centres:.1f} days apart, windows of +-{window_days:g} days "
-            f"leave gaps between them: {int(np.ceil(DAYS_PER_YEAR / 2 / window_days))} centres or more, or wider windows."
+            f"{centres} centres stand {DAYS_PER_YEAR / centres:.1f} days apart, and windows of +-{window_days:g} "
+            f"days leave gaps: {int(np.ceil(DAYS_PER_YEAR / 2 / window_days))} centres or more, or wider windows."
         )
 
 
@@ -256,9 +259,9 @@ def _check_record(
         if years < least_years or len(days) < least:
             raise ValueError(
                 f"The record is too short for a climatology with percentile {100 * outermost:g}: within "
-                f"{window_days:g} days of year fraction {centre / len(windows):.3f} it has {len(days)} values of "
-                f"{years} years, and {least} values of {least_years} years are needed. Give a longer training "
-                f"period, or train without a climatology (anomaly=False)."
+                f"{window_days:g} days of year fraction {centre / len(windows):.3f} it has {len(days)} values "
+                f"of {years} years, and {least} values of {least_years} years are needed. Give a longer "
+                f"training period, or train without a climatology (anomaly=False)."
             )
     return least
 
@@ -299,9 +302,16 @@ def _without_gaps(window: Tensor, levels: Sequence[float]) -> tuple[Tensor, Tens
     count = window.shape[1]
     deviation, mean = torch.std_mean(window, dim=1)
     rank = [min(max((count + 1) * level, 1.0), float(count)) - 1 for level in levels]
-    window = window.sort(dim=1).values
+    window = _sorted(window)
     columns = [torch.lerp(window[:, int(r)], window[:, min(int(r) + 1, count - 1)], r - int(r)) for r in rank]
     return mean, deviation, torch.stack(columns, 1)
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Sort along the last axis; numpy's vector sort is some twenty times as fast as torch's on a processor."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
+    return rows.sort(dim=-1).values
 
 
 def _with_gaps(
@@ -315,7 +325,7 @@ def _with_gaps(
     enough = (count >= least_values) & ((per_year > 0).sum(1, keepdim=True) >= least_years)
     mean = window.nansum(1, keepdim=True) / count
     variance = ((window - mean) ** 2).nansum(1, keepdim=True) / (count - 1).clamp_min(1)
-    ordered = window.sort(dim=1).values  # NaN comes last
+    ordered = _sorted(window)  # NaN comes last
     level = torch.tensor(list(levels), dtype=torch.float64, device=window.device)
     rank = torch.minimum(((count + 1) * level).clamp_min(1), count.clamp_min(1).double()) - 1
     low = rank.floor().long()

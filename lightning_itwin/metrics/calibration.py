@@ -38,8 +38,8 @@ def pit_of_ensemble(ensemble: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 def cdf_of_quantiles(quantiles: Tensor, target: Tensor, levels: Levels) -> tuple[Tensor, Tensor]:
     """Give the range in which the distribution function at the target lies.
 
-    Between two quantiles it is linear, and the range a point. Outside of them all that is known is that it lies
-    from 0 to the first level, or from the last to 1. Where quantiles coincide, it spans their levels.
+    Between two quantiles it is linear, and the range a point. Outside of them all that is known is that it
+    lies from 0 to the first level, or from the last to 1. Where quantiles coincide, it spans their levels.
 
     Args:
         quantiles: not falling, (..., Q). target: (...). levels: rising, (Q,).
@@ -69,7 +69,7 @@ def cdf_of_quantiles(quantiles: Tensor, target: Tensor, levels: Levels) -> tuple
 
 
 def randomised_pit(lower: Tensor, upper: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw a PIT uniformly from the range in which it lies: uniform over samples if the forecasts are calibrated.
+    """Draw a PIT from the range in which it lies: uniform over samples if the forecasts are calibrated.
 
     Args:
         lower, upper: (...), from :func:`pit_of_ensemble` or :func:`cdf_of_quantiles`.
@@ -83,8 +83,8 @@ class PITHistogram(GroupedMetric):
     """Histogram of the probability integral transform: flat if forecasts are calibrated.
 
     A hump is an ensemble too wide, a U one too narrow, a slope a bias. Where the distribution has mass, or is
-    known between two quantiles only, the sample is spread evenly over the range in which its PIT lies. This is
-    the mean of all randomised histograms, without their noise, and the same in every world of processes.
+    known to lie between two levels only, the sample is spread evenly over the range in which its PIT lies. This
+    is the mean of all randomised histograms, without their noise, and the same in every world of processes.
 
     Args:
         kind: what ``update`` takes: "ensemble" members, "quantiles", or "cdf": values of the distribution
@@ -126,7 +126,7 @@ class PITHistogram(GroupedMetric):
         self.add_sums("bin_mass", bins)
 
     def update(self, forecast: Tensor, target: Tensor, groups: Tensor | None = None) -> None:
-        """Add forecasts, (..., outputs, M or Q), or of kind "cdf" (..., outputs), and targets, (..., outputs)."""
+        """Add forecasts (..., outputs, M or Q), or for "cdf" (..., outputs), and targets (..., outputs)."""
         if self.kind == "cdf":
             lower, upper = forecast, forecast
         elif self.levels is None:
@@ -149,7 +149,7 @@ class PITHistogram(GroupedMetric):
 
 
 class IntervalCoverage(GroupedMetric):
-    """How often central intervals hold the target, and with ``groups`` how often where: in the driest decile, say.
+    """How often central intervals hold the target; with ``groups`` how often where: in the driest decile, say.
 
     Args:
         coverage: nominal shares, such as 0.8 for the interval from level 0.1 to 0.9, (C,).
@@ -190,8 +190,8 @@ class IntervalCoverage(GroupedMetric):
             self.levels[0] > widest + 1e-9 or self.levels[-1] < 1 - widest - 1e-9
         ):
             raise ValueError(
-                f"A coverage of {max(self.coverage)} reaches from level {widest:.4g} to {1 - widest:.4g}; the "
-                f"levels reach from {self.levels[0]:.4g} to {self.levels[-1]:.4g}: forecast more, or ask for less."
+                f"A coverage of {max(self.coverage)} reaches from level {widest:.4g} to {1 - widest:.4g}, and "
+                f"the levels from {self.levels[0]:.4g} to {self.levels[-1]:.4g}: forecast more, or ask less."
             )
         for name in ("held_count", "width_sum"):
             self.add_sums(name, len(self.coverage))
@@ -213,7 +213,7 @@ class IntervalCoverage(GroupedMetric):
         self.add("sample_count", slots, torch.ones_like(slots))
 
     def compute(self) -> Tensor:
-        """Give the shares that were held, (groups, outputs, C); the last axis is left out for one coverage."""
+        """Give the shares that were held, (groups, outputs, C); one coverage has no axis."""
         return self._per_sample(self.held_count)
 
     def mean_width(self) -> Tensor:

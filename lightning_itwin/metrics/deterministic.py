@@ -95,7 +95,7 @@ class PairedMoments(GroupedMetric):
 
 
 class NashSutcliffeEfficiency(PairedMoments):
-    """NSE: ``1 - sum (p - t)^2 / sum (t - mean t)^2``; 1 is perfect, 0 no better than the mean of the targets.
+    """NSE: ``1 - sum (p - t)^2 / sum (t - mean t)^2``; 1 is perfect, 0 no better than the targets' mean.
 
     Reference:
         Nash & Sutcliffe 1970, J. Hydrology 10, 282.
@@ -135,7 +135,8 @@ class KlingGuptaEfficiency(PairedMoments):
     The ratio of the means has no sense for anomalies, whose mean is near 0: give values in physical units.
 
     Args:
-        version: 2009: variability is the ratio of the standard deviations; 2012: of the coefficients of variation.
+        version: 2009: variability is the ratio of the standard deviations; 2012: of the coefficients of
+            variation.
         num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
 
     Raises:
@@ -160,7 +161,7 @@ class KlingGuptaEfficiency(PairedMoments):
         self.version = version
 
     def compute(self) -> Tensor:
-        """Give the efficiency, (groups, outputs); NaN where a series does not vary or the targets' mean is 0."""
+        """Give the efficiency, (groups, outputs); NaN where a series does not vary."""
         return self.parts().efficiency
 
     def parts(self) -> KlingGuptaParts:

@@ -85,7 +85,7 @@ class BrierSkillScore(GroupedMetric):
         reference: Tensor | None = None,
         groups: Tensor | None = None,
     ) -> None:
-        """Add probabilities, outcomes and, if they are to be given, reference probabilities, (..., outputs)."""
+        """Add probabilities, outcomes and, if "given", reference probabilities, each (..., outputs)."""
         check_events(probability, outcome)
         if (reference is None) == (self.reference == "given"):
             raise ValueError(
@@ -103,7 +103,7 @@ class BrierSkillScore(GroupedMetric):
             self.add("reference_sum", slots, self.rows(brier_score(stated, outcome)))
 
     def compute(self) -> Tensor:
-        """Give the skill, (groups, outputs); NaN where the reference makes no error, such as without an event."""
+        """Give the skill, (groups, outputs); NaN where the reference makes no error, as without events."""
         reference = self.reference_sum
         if self.reference == "base_rate":
             reference = self.event_count * (1 - self.event_count / self.sample_count)
@@ -117,8 +117,8 @@ class Reliability(NamedTuple):
         forecast: mean probability of the forecasts in a bin; NaN in an empty one.
         observed: share of events among them.
         samples: their number.
-        low: lower end of the range that the share has, in 95 % of cases, if the forecasts are reliable and the
-            samples independent (consistency bar).
+        low: lower end of the range that the share has, in 95 % of cases, if the forecasts are reliable and
+            the samples independent (consistency bar).
         high: its upper end.
     """
 
@@ -205,8 +205,8 @@ class ROC(NamedTuple):
 class ROCCurve(GroupedMetric):
     """ROC of event probabilities, from counts in fine bins: no sample is stored, and states are sums.
 
-    It equals ``torchmetrics.classification.MultilabelROC`` with thresholds at the edges, but counts every sample
-    once instead of once a threshold, leaves out NaN and counts per group.
+    It equals ``torchmetrics.classification.MultilabelROC`` with thresholds at the edges, but counts every
+    sample once instead of once a threshold, leaves out NaN and counts per group.
 
     Args:
         bins: number of bins of equal width from 0 to 1, or rising edges. Probabilities that share a bin are
@@ -295,7 +295,8 @@ def which_bin(value: Tensor, edges: Sequence[float]) -> Tensor:
 def _consistency_bar(probability: Tensor, count: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Give the 95 % range of a bin's share of events if each came with its stated probability.
 
-    Exactly binomial with the bin's mean probability up to 1000 samples; beyond, normal with the sum of ``p (1-p)``.
+    Exactly binomial with the bin's mean probability up to 1000 samples, beyond normal with the sum of
+    ``p (1 - p)`` as variance.
     """
     known = torch.nan_to_num(probability).clamp(0, 1)
     spread = 1.959963984540054 * variance.clamp_min(0).sqrt() / count

@@ -1,4 +1,4 @@
-"""What the metrics of forecasts have in common: sums per group and output in float64, merged by adding them."""
+"""What the metrics of forecasts have in common: sums per group and output in float64, merged by adding."""
 
 # R rows, O outputs (such as leads), G groups (such as cells)
 
@@ -16,14 +16,14 @@ from torchmetrics import Metric
 class GroupedMetric(Metric):
     """A metric with one value an output and, if asked for, a group: a lead time, a cell, a season.
 
-    Its states are float64 sums, so the value in a world of many processes is that of one. Samples whose target
-    is NaN are left out. A NaN in a forecast is not: it makes the value NaN.
+    Its states are float64 sums, so the value in a world of many processes is that of one. Samples whose
+    target is NaN are left out. A NaN in a forecast is not: it makes the value NaN.
 
     Args:
         num_outputs: size of the trailing axis of targets, such as the number of leads, or sizes of several;
             1: targets of any shape make one value.
-        num_groups: number of groups. ``update`` then takes ``groups``, the index of each sample's group: int64,
-            of the target's shape or of its leading axes; a negative one leaves the sample out.
+        num_groups: number of groups. ``update`` then takes ``groups``, the index of each sample's group:
+            int64, of the target's shape or of its leading axes; a negative one leaves the sample out.
 
     Raises:
         ValueError: a size below 1.
@@ -59,7 +59,7 @@ class GroupedMetric(Metric):
         return value.reshape(-1, self._output_count)
 
     def slots(self, target: Tensor, groups: Tensor | None) -> Tensor:
-        """Give for each sample the place ``group * O + output`` where it is added, -1 to leave it out: (R, O).
+        """Give for each sample the place ``group * O + output`` where it is added, -1 for none: (R, O).
 
         Raises:
             ValueError: the target does not end in the outputs, or the groups do not fit.

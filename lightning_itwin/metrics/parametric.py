@@ -72,18 +72,18 @@ def crps_asymmetric_laplace(location: Tensor, scale: Tensor, asymmetry: Tensor, 
     >>> crps_asymmetric_laplace(torch.tensor(0.0), half, half, torch.tensor(0.0))  # Laplace of scale 1: 1/4
     tensor(0.2500)
     """
-    parameters = torch.broadcast_tensors(location, scale, asymmetry, target)
-    *single, target = (value.unsqueeze(-1) for value in parameters)
-    return crps_asymmetric_laplace_mixture(torch.ones_like(target), *single, target.squeeze(-1))
+    m, b, t, y = torch.broadcast_tensors(location, scale, asymmetry, target)
+    one = torch.ones_like(m).unsqueeze(-1)
+    return crps_asymmetric_laplace_mixture(one, m.unsqueeze(-1), b.unsqueeze(-1), t.unsqueeze(-1), y)
 
 
 def crps_asymmetric_laplace_mixture(
     weight: Tensor, location: Tensor, scale: Tensor, asymmetry: Tensor, target: Tensor
 ) -> Tensor:
-    """Score mixtures of asymmetric Laplace distributions (CMAL) in closed form: ``E|X - y| - E|X - X'| / 2``.
+    """Score mixtures of asymmetric Laplace distributions (CMAL), closed: ``E|X - y| - E|X - X'| / 2``.
 
-    Both terms are integrals of ``F`` and ``1 - F``, which are exponentials on either side of a location, so each
-    pair of components adds elementary terms; all exponents are negative, nothing overflows.
+    Both terms are integrals of ``F`` and ``1 - F``, which are exponentials on either side of a location, so
+    each pair of components adds elementary terms; all exponents are negative, nothing overflows.
 
     Args:
         weight: with sum 1 along the last axis, (..., K).

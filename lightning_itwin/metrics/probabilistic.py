@@ -54,8 +54,8 @@ class QuantileCRPS(MeanScore):
     Args:
         levels: of the quantiles, rising, (Q,).
         method: "mean": twice the mean pinball loss, as scoringrules has it. "weighted": the same with
-            :func:`lightning_itwin.metrics.quantile_weights`, for levels at uneven distances. "linear": exact for
-            a quantile function that is linear between the levels.
+            :func:`lightning_itwin.metrics.quantile_weights`, for levels at uneven distances. "linear": exact
+            for a quantile function that is linear between the levels.
         num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
 
     Raises:
