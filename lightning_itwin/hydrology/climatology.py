@@ -11,11 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.hydrology.climatology_windows import (
+    as_block,
+    block_statistics,
+    check_record,
+    check_settings,
+    year_windows,
+)
+
 DROUGHT_LEVELS = (0.20, 0.10, 0.05)
-DAYS_PER_YEAR = 365.25
-_LEAST_YEARS = 3
-_CELLS_AT_ONCE = 512  # whose values stay in a core's cache
-_LEAST_SPREAD = 0.01  # of the greatest standard deviation over a cell's year
 
 
 class Climatology:
@@ -26,8 +30,8 @@ class Climatology:
     linearly and round the year. Percentiles are Weibull's: a new value lies below the k-th of n with
     probability k / (n + 1).
 
-    A season of a cell in which the variable hardly varies, such as frozen soil, has 1 % of the cell's greatest
-    standard deviation over the year. A cell without enough values at a centre, or without any variation, is
+    A season of a cell in which the variable hardly varies, such as frozen soil, has 1 % of the cell's
+    greatest standard deviation over the year. A cell without enough values at a centre, or that never varies, is
     not ``usable``: its anomalies are NaN, as missing values are.
 
     Args:
@@ -79,7 +83,7 @@ class Climatology:
         levels: Sequence[float] = (0.05, 0.10, 0.20),
         centres: int = 37,
         window_days: float = 10.0,
-        least_years: int = _LEAST_YEARS,
+        least_years: int = 3,
     ) -> Climatology:
         """Make a climatology from blocks of cells, one after the other.
 
@@ -96,11 +100,11 @@ class Climatology:
                 shape or setting that cannot be.
         """
         fraction = torch.as_tensor(year_fraction).to(torch.float64).cpu()
-        _check_settings(fraction, levels, centres, window_days)
-        windows = _windows(fraction, centres, window_days)
-        least = _check_record(windows, levels, window_days, least_years)
+        check_settings(fraction, levels, centres, window_days)
+        windows = year_windows(fraction, centres, window_days)
+        least = check_record(windows, levels, window_days, least_years)
         parts = [
-            _block_statistics(_block(block, len(fraction)), windows, levels, (least, least_years))
+            block_statistics(as_block(block, len(fraction)), windows, levels, (least, least_years))
             for block in blocks
         ]
         if not parts:
@@ -214,122 +218,3 @@ class Climatology:
     @staticmethod
     def _at(table: Tensor, cells: Tensor, first: Tensor, second: Tensor, share: Tensor) -> Tensor:
         return torch.lerp(table[cells, first], table[cells, second], share)
-
-
-def _windows(fraction: Tensor, centres: int, window_days: float) -> list[tuple[Tensor, Tensor]]:
-    """Give for every centre the days within its window and the number of the year that each belongs to."""
-    found = []
-    for centre in range(centres):
-        phase = (fraction - centre / centres + 0.5) % 1.0  # 0.5 at the centre, so no window is cut in two
-        year = torch.cumsum(
-            torch.cat([phase.new_zeros(1), (torch.diff(phase) < 0).to(phase.dtype)]), 0
-        ).long()
-        inside = ((phase - 0.5).abs() * DAYS_PER_YEAR <= window_days + 1e-6).nonzero().squeeze(-1)
-        found.append((inside, torch.unique(year[inside], return_inverse=True)[1]))
-    return found
-
-
-def _check_settings(fraction: Tensor, levels: Sequence[float], centres: int, window_days: float) -> None:
-    if fraction.ndim != 1 or not bool(((fraction >= 0) & (fraction < 1)).all()):
-        raise ValueError(
-            "year_fraction has one axis, time, and lies from 0 to below 1: (day of year - 1) / days."
-        )
-    rising = all(low < high for low, high in zip(levels, list(levels)[1:]))
-    if not levels or not rising or not 0 < levels[0] <= levels[-1] < 1:
-        raise ValueError(f"Levels of percentiles rise between 0 and 1, not {tuple(levels)}.")
-    if centres < 1 or not 0 < window_days <= DAYS_PER_YEAR / 2:
-        raise ValueError(
-            f"1 centre or more, windows up to half a year: not {centres} and {window_days} days."
-        )
-    if centres > 1 and DAYS_PER_YEAR / centres > 2 * window_days:
-        raise ValueError(
-            f"{centres} centres stand {DAYS_PER_YEAR / centres:.1f} days apart, and windows of +-{window_days:g} "
-            f"days leave gaps: {int(np.ceil(DAYS_PER_YEAR / 2 / window_days))} centres or more, or wider windows."
-        )
-
-
-def _check_record(
-    windows: list[tuple[Tensor, Tensor]], levels: Sequence[float], window_days: float, least_years: int
-) -> int:
-    """Say so if the record is too short; give the least number of values that a percentile needs."""
-    outermost = min(levels[0], 1 - levels[-1])
-    least = int(np.ceil(1 / outermost - 1e-9)) - 1
-    for centre, (days, year) in enumerate(windows):
-        years = int(year.max()) + 1 if len(year) else 0
-        if years < least_years or len(days) < least:
-            raise ValueError(
-                f"The record is too short for a climatology with percentile {100 * outermost:g}: within "
-                f"{window_days:g} days of year fraction {centre / len(windows):.3f} it has {len(days)} values "
-                f"of {years} years, and {least} values of {least_years} years are needed. Give a longer "
-                f"training period, or train without a climatology (anomaly=False)."
-            )
-    return least
-
-
-def _block(values: Tensor | np.ndarray, days: int) -> Tensor:
-    block = torch.as_tensor(values)
-    if block.ndim != 2 or block.shape[1] != days:
-        raise ValueError(f"Blocks are (cells, {days} days of year_fraction), not {tuple(block.shape)}.")
-    return block if block.is_floating_point() else block.to(torch.float32)
-
-
-def _block_statistics(
-    block: Tensor, windows: list[tuple[Tensor, Tensor]], levels: Sequence[float], least: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    parts = [_statistics(some, windows, levels, least) for some in block.split(_CELLS_AT_ONCE)]
-    mean, deviation, percentiles = (torch.cat(part) for part in zip(*parts))
-    return mean, deviation, percentiles
-
-
-def _statistics(
-    values: Tensor, windows: list[tuple[Tensor, Tensor]], levels: Sequence[float], least: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Give mean and deviation (n, K) and percentiles (n, K, M) of values (n, T)."""
-    gaps = bool(values.isnan().any())
-    found = []
-    for days, year in windows:
-        window = values.index_select(1, days.to(values.device))
-        found.append(_with_gaps(window, year, levels, least) if gaps else _without_gaps(window, levels))
-    mean, deviation, percentiles = (torch.stack(part, 1) for part in zip(*found))
-    greatest = torch.where(deviation.isnan(), 0.0, deviation).amax(1, keepdim=True)
-    noise = 1e-6 * mean.abs().nan_to_num().amax(1, keepdim=True)  # what rounding makes of a constant
-    lifted = torch.maximum(deviation, _LEAST_SPREAD * greatest)
-    deviation = torch.where(deviation.isnan() | (greatest <= noise), torch.nan, lifted)
-    return mean, deviation, percentiles
-
-
-def _without_gaps(window: Tensor, levels: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-    count = window.shape[1]
-    deviation, mean = torch.std_mean(window, dim=1)
-    rank = [min(max((count + 1) * level, 1.0), float(count)) - 1 for level in levels]
-    window = _sorted(window)
-    columns = [torch.lerp(window[:, int(r)], window[:, min(int(r) + 1, count - 1)], r - int(r)) for r in rank]
-    return mean, deviation, torch.stack(columns, 1)
-
-
-def _sorted(rows: Tensor) -> Tensor:
-    """Sort along the last axis; numpy's vector sort is some twenty times as fast as torch's on a processor."""
-    if rows.device.type == "cpu":
-        return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
-    return rows.sort(dim=-1).values
-
-
-def _with_gaps(
-    window: Tensor, year: Tensor, levels: Sequence[float], least: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    least_values, least_years = least
-    present = ~window.isnan()
-    count = present.sum(1, keepdim=True)
-    per_year = torch.zeros(len(window), int(year.max()) + 1, device=window.device)
-    per_year.index_add_(1, year.to(window.device), present.float())
-    enough = (count >= least_values) & ((per_year > 0).sum(1, keepdim=True) >= least_years)
-    mean = window.nansum(1, keepdim=True) / count
-    variance = ((window - mean) ** 2).nansum(1, keepdim=True) / (count - 1).clamp_min(1)
-    ordered = _sorted(window)  # NaN comes last
-    level = torch.tensor(list(levels), dtype=torch.float64, device=window.device)
-    rank = torch.minimum(((count + 1) * level).clamp_min(1), count.clamp_min(1).double()) - 1
-    low = rank.floor().long()
-    high = torch.minimum(low + 1, (count - 1).clamp_min(0))
-    percentiles = torch.lerp(ordered.gather(1, low), ordered.gather(1, high), (rank - low).to(window.dtype))
-    missing = torch.where(enough, 0.0, torch.nan).to(window.dtype)
-    return (mean + missing).squeeze(1), (variance.sqrt() + missing).squeeze(1), percentiles + missing

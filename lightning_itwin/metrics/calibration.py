@@ -83,8 +83,8 @@ class PITHistogram(GroupedMetric):
     """Histogram of the probability integral transform: flat if forecasts are calibrated.
 
     A hump is an ensemble too wide, a U one too narrow, a slope a bias. Where the distribution has mass, or is
-    known to lie between two levels only, the sample is spread evenly over the range in which its PIT lies. This
-    is the mean of all randomised histograms, without their noise, and the same in every world of processes.
+    known to lie between two levels only, the sample is spread evenly over the range in which its PIT lies.
+    This is the mean of all randomised histograms, without their noise, the same in every world of processes.
 
     Args:
         kind: what ``update`` takes: "ensemble" members, "quantiles", or "cdf": values of the distribution
@@ -149,7 +149,7 @@ class PITHistogram(GroupedMetric):
 
 
 class IntervalCoverage(GroupedMetric):
-    """How often central intervals hold the target; with ``groups`` how often where: in the driest decile, say.
+    """How often central intervals hold the target; with ``groups`` how often where, say in dry soil.
 
     Args:
         coverage: nominal shares, such as 0.8 for the interval from level 0.1 to 0.9, (C,).
@@ -186,12 +186,11 @@ class IntervalCoverage(GroupedMetric):
         if self.levels is None and len(self.coverage) != 1:
             raise ValueError(f"Without levels there is one interval, not {len(self.coverage)}.")
         widest = (1 - max(self.coverage)) / 2
-        if self.levels is not None and (
-            self.levels[0] > widest + 1e-9 or self.levels[-1] < 1 - widest - 1e-9
-        ):
+        first, last = (0.0, 1.0) if self.levels is None else (self.levels[0], self.levels[-1])
+        if first > widest + 1e-9 or last < 1 - widest - 1e-9:
             raise ValueError(
-                f"A coverage of {max(self.coverage)} reaches from level {widest:.4g} to {1 - widest:.4g}, and "
-                f"the levels from {self.levels[0]:.4g} to {self.levels[-1]:.4g}: forecast more, or ask less."
+                f"A coverage of {max(self.coverage)} reaches from level {widest:.4g} to {1 - widest:.4g}, "
+                f"and the levels from {first:.4g} to {last:.4g}: forecast more of them, or ask for less."
             )
         for name in ("held_count", "width_sum"):
             self.add_sums(name, len(self.coverage))

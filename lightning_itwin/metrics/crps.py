@@ -178,7 +178,7 @@ def rising_levels(levels: Levels) -> Tensor:
 
 
 def _sorted(rows: Tensor) -> Tensor:
-    """Sort along the last axis; numpy's vector sort is some twenty times as fast as torch's on a processor."""
+    """Sort along the last axis; numpy's vector sort is some twenty times as fast as torch's sort."""
     if rows.device.type == "cpu" and not rows.requires_grad and rows.dtype in (torch.float32, torch.float64):
         return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
     return torch.sort(rows, dim=-1).values
