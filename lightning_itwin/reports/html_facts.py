@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lightning_itwin.pages import facts as fact_list
+from lightning_itwin.pages import glossary, section
 from lightning_itwin.reports.metrics import TERMS
 from lightning_itwin.reports.scalability import Scalability
 
@@ -48,15 +50,9 @@ def how_it_was_measured(
         if name.startswith("version of ")
     }
     told = {label: ", ".join(_shown(value) for value in values) for label, values in facts.items()}
-    rows = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in told.items()
-    )
     command = _command(study, sweep)
     shown = f'<pre class="command">$ {escape(command)}</pre>' if command else ""
-    return (
-        '<section aria-labelledby="measured"><h2 id="measured">How it was measured</h2>'
-        f'{shown}<dl class="card pairs">{rows}</dl></section>'
-    )
+    return section("measured", "How it was measured", shown + fact_list(told))
 
 
 def _command(study: Scalability, sweep: Mapping[str, Any]) -> str:
@@ -85,20 +81,7 @@ def _command(study: Scalability, sweep: Mapping[str, Any]) -> str:
 
 def what_the_words_mean() -> str:
     """Give the glossary."""
-    entries = []
-    for term in TERMS:
-        source = escape(term.source)
-        if term.url:
-            source = f'<a href="{escape(term.url)}" rel="noreferrer">{source}</a>'
-        entries.append(
-            f"<div><dt>{escape(term.title)}</dt><dd>{escape(term.definition)}"
-            + (f"<small>Source: {source}</small>" if source else "")
-            + "</dd></div>"
-        )
-    return (
-        '<section aria-labelledby="terms"><h2 id="terms">What the words mean</h2>'
-        f'<dl class="card terms">{"".join(entries)}</dl></section>'
-    )
+    return section("terms", "What the words mean", glossary(TERMS))
 
 
 def _shown(value: object) -> str:

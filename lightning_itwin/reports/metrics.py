@@ -5,29 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lightning_itwin.pages import Term
 from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.run_values import RunValues
 from lightning_itwin.reports.statistics import Interval, median_interval
 
 CellValue = Callable[[Cell], float | None]
 RunValue = Callable[[RunValues], float | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Term:
-    """A word of the report and what it means.
-
-    Args:
-        title: the word.
-        definition: what it means, in one or two sentences.
-        source: where the definition or the limit of the method is written down.
-        url: address of the source.
-    """
-
-    title: str
-    definition: str
-    source: str = ""
-    url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,33 @@
+"""The skeleton of a page in one file: it opens offline, light or dark, on a phone, a wide screen or paper."""
+
+from lightning_itwin.pages.parts import (
+    Term,
+    card,
+    downloads,
+    facts,
+    first_sentence,
+    glossary,
+    json_script,
+    notes,
+    picture,
+    script,
+    section,
+    sentence,
+)
+from lightning_itwin.pages.skeleton import page
+
+__all__ = [
+    "Term",
+    "card",
+    "downloads",
+    "facts",
+    "first_sentence",
+    "glossary",
+    "json_script",
+    "notes",
+    "page",
+    "picture",
+    "script",
+    "section",
+    "sentence",
+]
