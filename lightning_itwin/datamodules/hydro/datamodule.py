@@ -1,0 +1,559 @@
+"""GriddedHydroDataModule: windows of gridded daily series, from the user's files or a simulated region."""
+
+# N series (cell x realization), T days of a window, H longest lead, V columns, C context series
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader
+from lightning_itwin.datamodules.hydro.evaluation_order import EvaluationOrder
+from lightning_itwin.datamodules.hydro.grid import Grid
+from lightning_itwin.datamodules.hydro.machine_memory import memory_for_data
+from lightning_itwin.datamodules.hydro.preparation import Preparation
+from lightning_itwin.datamodules.hydro.source import CubeSource
+from lightning_itwin.datamodules.hydro.splits import SplitError, SplitPeriods, split_cells, window_starts
+from lightning_itwin.datamodules.hydro.statistics import DomainMeans, HydroStatistics, gather_statistics
+from lightning_itwin.datamodules.hydro.variables import HydroVariables
+from lightning_itwin.datamodules.hydro.window_order import TrainingOrder
+from lightning_itwin.datamodules.hydro.windows import (
+    BlockBuffer,
+    BlockWindows,
+    MemoryWindows,
+    WindowMaker,
+    WindowShape,
+)
+from lightning_itwin.datamodules.hydro.xarray_source import XarraySource
+from lightning_itwin.hydrology import AlpsSimulator
+from lightning_itwin.hydrology.climatology import Climatology
+
+LEADS = (1, 3, 7, 14, 21, 30, 45, 60)
+_FILE_FORMAT = 1  # goes up when the simulator makes other values of the same settings
+_VARIABLES = HydroVariables()
+_PERIODS = SplitPeriods()
+_LEAST_YEARS_OF_NEW_CELLS = 5
+
+
+class GriddedHydroDataModule(LightningDataModule):
+    """Windows of daily inputs and of a target's anomaly on a grid, as ``HydroBatch``.
+
+    Scales and climatologies come from the training period alone and are kept in checkpoints: with ``ckpt_path``
+    a new file is standardised as the training's was. A cell that the training did not have gets a climatology from
+    the new file's own training period where that holds at least 5 years, and is refused otherwise.
+
+    An epoch draws ``samples_per_epoch`` windows; order and draws depend on seed and epoch alone, ranks share
+    nothing, and a training that stopped in the middle of an epoch goes on with the very next batch. Data are held
+    in memory where they fit, else read block by block; ``python -m lightning_itwin.datamodules.hydro convert``
+    writes the layout in which that is quick.
+
+    Validation, calibration and test go through windows of their own days; no day that one of them scores after
+    the warm-up, at any lead, is scored by another. ``predict`` gives windows that end on the days forecasts are
+    made from, start by start; where the history is shorter than a window its first days are gaps.
+
+    Args:
+        path: NetCDF file, Zarr folder or converted folder of your own, several, or patterns.
+        simulator: settings of a simulated region, where no ``path`` is given; its file is made once.
+        data_dir: folder of simulated files, under the current folder unless absolute.
+        variables: names of the variables.
+        periods: days of the splits.
+        batch: windows in a batch of one process.
+        seq_length: days of a window.
+        interval_value: every how many rows and columns a cell is taken; splits begin at other cells.
+        samples_per_epoch: windows in a training epoch over all processes; at most as many as there are. None
+            takes all.
+        warmup: first days of a window whose forecasts do not count.
+        leads: days ahead of the forecasts; ``[0]`` is a nowcast.
+        anomaly: whether the target is a standardised anomaly by the cell's climatology, which takes some years,
+            or else the value, standardised over all cells.
+        block_split: side, in cells, of square blocks of which a quarter is held out from training, for the other
+            splits; 0 leaves all cells to all splits.
+        context: whether to add the domain's means of all inputs, and of the target where it is forecast. With a
+            single history of weather a network knows training days by them: use it with many realizations.
+        evaluate_every: days from one window of validation, calibration and test to the next; None takes
+            ``seq_length - warmup``, so that each day counts about once.
+        forecast_every: ``predict`` makes a forecast every so many days of the test period, the last one included;
+            0 forecasts from ``forecast_dates``.
+        forecast_dates: days, YYYY-MM-DD, that forecasts are made from; None takes the last day of the data.
+        memory_gib: how large the data may be to be held in memory, a process; None takes half of the machine's
+            memory over its processes, 0 reads block by block in any case.
+        block_mib: size of a block that is read at once.
+        seed: of order and draws.
+
+    Raises:
+        ValueError: here or in ``setup``: a setting is outside its range, or variables, times, grid or splits do
+            not fit (``VariableError``, ``TimeAxisError``, ``GridError``, ``SplitError``).
+        FileNotFoundError: there is no such file.
+        MissingExtraError: xarray is not installed.
+    """
+
+    # A rank may have no day to forecast from.
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(
+        self,
+        path: str | list[str] | None = None,
+        simulator: AlpsSimulator | None = None,
+        data_dir: str = "data/drought",
+        variables: HydroVariables = _VARIABLES,
+        periods: SplitPeriods = _PERIODS,
+        batch: int = 256,
+        seq_length: int = 180,
+        interval_value: int = 1,
+        samples_per_epoch: int | None = 80_000,
+        warmup: int = 90,
+        leads: Sequence[int] = LEADS,
+        anomaly: bool = True,
+        block_split: int = 0,
+        context: bool = False,
+        evaluate_every: int | None = None,
+        forecast_every: int = 0,
+        forecast_dates: list[str] | None = None,
+        memory_gib: float | None = None,
+        block_mib: float = 256.0,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        if (path is None) == (simulator is None):
+            raise ValueError("Give either path, to files of your own, or simulator, to make some.")
+        if min(batch, seq_length, interval_value, *(samples_per_epoch or 1, evaluate_every or 1)) < 1:
+            raise ValueError(
+                f"batch, seq_length, interval_value, samples_per_epoch and evaluate_every must be at least 1, not "
+                f"{batch}, {seq_length}, {interval_value}, {samples_per_epoch} and {evaluate_every}."
+            )
+        if samples_per_epoch == 0 or evaluate_every == 0:
+            raise ValueError("samples_per_epoch and evaluate_every must be at least 1, or null.")
+        if not 0 <= warmup < seq_length:
+            raise ValueError(f"warmup must be at least 0 and below seq_length={seq_length}, not {warmup}.")
+        if min(block_split, forecast_every, seed, memory_gib or 0) < 0 or block_mib <= 0:
+            raise ValueError(
+                f"block_split, forecast_every, seed and memory_gib must be at least 0 and block_mib above it, not "
+                f"{block_split}, {forecast_every}, {seed}, {memory_gib} and {block_mib}."
+            )
+        days = [int(lead) for lead in leads]
+        if not days or days != sorted(set(days)) or days[0] < 0 or (days[0] == 0 and len(days) > 1):
+            raise ValueError(
+                f"leads must rise and be at least 1 day, or be [0] for a nowcast, not {list(leads)}."
+            )
+        self.save_hyperparameters(
+            "batch", "seq_length", "interval_value", "samples_per_epoch", "warmup", "anomaly"
+        )
+        self.path = path
+        self.simulator = simulator
+        self.data_dir = Path(data_dir)
+        self.variables = variables
+        self.periods = periods
+        self.batch = batch
+        self.seq_length = seq_length
+        self.interval_value = interval_value
+        self.samples_per_epoch = samples_per_epoch
+        self.warmup = warmup
+        self.leads = days
+        self.anomaly = anomaly
+        self.block_split = block_split
+        self.context = context
+        self.evaluate_every = evaluate_every or seq_length - warmup
+        self.forecast_every = forecast_every
+        self.forecast_dates = list(forecast_dates or [])
+        self.memory_gib = memory_gib
+        self.block_mib = block_mib
+        self.seed = seed
+        self._source: CubeSource | None = None
+        self._statistics: HydroStatistics | None = None
+        self._windows: MemoryWindows | BlockWindows | None = None
+        self._climatology: Climatology | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Windows in a batch of one process."""
+        return self.batch
+
+    @property
+    def source(self) -> CubeSource:
+        """Where values are read from, known after ``setup``."""
+        if self._source is None:
+            raise RuntimeError(
+                "GriddedHydroDataModule has no data before setup(); the Trainer calls it, or you do."
+            )
+        return self._source
+
+    @property
+    def grid(self) -> Grid:
+        """Grid and time axis, known after ``setup``."""
+        return self.source.grid
+
+    @property
+    def dynamic_names(self) -> list[str]:
+        """The inputs, in the order of ``HydroBatch.dynamic``."""
+        return list(self.source.columns.inputs)
+
+    @property
+    def static_names(self) -> list[str]:
+        """The maps, in the order of ``HydroBatch.static``."""
+        return list(self.source.columns.statics)
+
+    @property
+    def weather_names(self) -> list[str]:
+        """Statistics of a weather forecast, in the order of ``HydroBatch.weather``."""
+        return list(self.source.columns.weather)
+
+    @property
+    def context_names(self) -> list[str]:
+        """Means of the domain, in the order of ``HydroBatch.context``."""
+        if not self.context:
+            return []
+        observed = [] if self.leads == [0] else [self.target_name]
+        return [f"domain mean of {name}" for name in [*self.source.columns.inputs, *observed]]
+
+    @property
+    def target_name(self) -> str:
+        """What is forecast."""
+        return self.variables.target
+
+    @property
+    def target_units(self) -> str:
+        """Units of the target as the file says them, or nothing."""
+        return self.source.columns.units.get(self.target_name, "")
+
+    @property
+    def statistics(self) -> HydroStatistics | None:
+        """Scales and climatology of the training, once there are any: from the first dataloader on."""
+        return self._statistics
+
+    @property
+    def climatology(self) -> Climatology | None:
+        """The target's climatology in the cells of ``grid``, once there are statistics; None without anomalies."""
+        return self._climatology
+
+    @property
+    def target_scale(self) -> tuple[float, float] | None:
+        """Mean and deviation of the target over all cells in training, once there are statistics."""
+        return None if self._statistics is None else self._statistics.target_scale
+
+    @property
+    def simulated_file(self) -> Path:
+        """File of the simulated region; its name tells the simulator's settings apart."""
+        if self.simulator is None:
+            raise ValueError("There is no simulator: path was given.")
+        key = json.dumps([_FILE_FORMAT, asdict(self.simulator)], sort_keys=True)
+        return self.data_dir / f"alps_{hashlib.sha256(key.encode()).hexdigest()[:12]}.zarr"
+
+    def prepare_data(self) -> None:
+        if self.simulator is None or self.simulated_file.exists():
+            return
+        made = self.simulated_file.with_name(f"{self.simulated_file.stem}_{os.getpid()}.zarr")
+        self.simulator.write(made)
+        try:
+            os.rename(made, self.simulated_file)
+        except OSError:  # another process was first
+            shutil.rmtree(made, ignore_errors=True)
+            if not self.simulated_file.exists():
+                raise
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._source is not None:
+            return
+        self.prepare_data()  # for a node that does not see the folder where rank 0 has written
+        path = self.path if self.path is not None else str(self.simulated_file)
+        self._source = XarraySource(path, self.variables)
+
+    def train_dataloader(self) -> EventLoader:
+        span = self._span("train")
+        order = TrainingOrder(
+            series=self._series("train"),
+            starts=self._starts("train", span),
+            samples=self.samples_per_epoch,
+            batch_size=self.batch,
+            rank=self._rank,
+            world_size=self._world_size,
+            seed=self.seed,
+            block_series=0 if self.in_memory else self._block_series,
+            block_windows=max(self.batch, self._block_series * self.grid.axis.size // self._shape.days),
+        )
+        return self._loader(order, self._epoch)
+
+    def val_dataloader(self) -> EventLoader:
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> EventLoader:
+        return self._evaluation("test")
+
+    def calibration_dataloader(self) -> EventLoader:
+        """Give the windows of the period of calibration, as ``val_dataloader`` gives those of validation."""
+        return self._evaluation("calibration")
+
+    def predict_dataloader(self) -> EventLoader:
+        order = EvaluationOrder(
+            series=np.arange(self.grid.series),
+            starts=self.forecast_origins() - self.seq_length + 1,
+            batch_size=self.batch,
+            rank=self._rank,
+            world_size=self._world_size,
+            whole_starts=True,
+        )
+        return self._loader(order, lambda: 0)
+
+    def forecast_origins(self) -> np.ndarray:
+        """Give the days that ``predict`` makes forecasts from, in order, as indices of the time axis.
+
+        Raises:
+            SplitError: a day is not in the data.
+        """
+        axis = self.grid.axis
+        if self.forecast_every:
+            first, end = self._span("test")
+            return np.arange(end - 1, first - 1, -self.forecast_every)[::-1].copy()
+        if not self.forecast_dates:
+            return np.array([axis.size - 1])
+        days = np.array(sorted({axis.index(date) for date in self.forecast_dates}))
+        if days[0] < 0 or days[-1] >= axis.size:
+            raise SplitError(
+                f"forecast_dates must lie within the data, {axis.text(0)} to {axis.text(axis.size - 1)}, not "
+                f"{self.forecast_dates}."
+            )
+        return days
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the data are held in memory, known after ``setup``."""
+        limit = (
+            self.memory_gib * 2**30 if self.memory_gib is not None else memory_for_data(self._local_processes)
+        )
+        return self._bytes(self.grid.series) <= limit
+
+    def ensure_statistics(self) -> HydroStatistics:
+        """Make scales and climatology of the training, unless a checkpoint has brought them.
+
+        The dataloaders do it; it takes one pass over the data.
+
+        Raises:
+            VariableError: data and checkpoint do not fit.
+            ValueError: there are too few years for a climatology.
+        """
+        self._prepare()
+        assert self._statistics is not None
+        return self._statistics
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._statistics is None else {"statistics": self._statistics.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "statistics" in state_dict:
+            self._statistics = HydroStatistics.from_state_dict(state_dict["statistics"])
+            self._windows = None
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    @property
+    def _local_processes(self) -> int:
+        return self.trainer.num_devices if self.trainer is not None else 1
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer is not None else 0
+
+    @property
+    def _shape(self) -> WindowShape:
+        columns = self.source.columns
+        return WindowShape(
+            seq_length=self.seq_length,
+            horizon=self.leads[-1],
+            inputs=len(columns.inputs),
+            weather=(columns.weather_leads, len(columns.weather)),
+        )
+
+    def _bytes(self, series: int) -> int:
+        return series * self.grid.axis.size * self.source.columns.width * 4
+
+    @property
+    def _block_series(self) -> int:
+        return max(1, int(self.block_mib * 2**20) // self._bytes(1))
+
+    def _span(self, split: str) -> tuple[int, int]:
+        return self.periods.spans(self.grid.axis)[split]
+
+    def _series(self, split: str) -> np.ndarray:
+        cells = split_cells(self.grid, split, self.interval_value, self.block_split, self.seed)
+        return (np.arange(self.grid.realizations)[:, None] * self.grid.cells + cells).ravel()
+
+    def _starts(self, split: str, span: tuple[int, int]) -> tuple[int, int]:
+        first, end = window_starts(span, self.seq_length, self.warmup, self.leads[-1])
+        if end <= first:
+            raise SplitError(
+                f"The {span[1] - span[0]} days of {split} are too few: a window has seq_length={self.seq_length} days, "
+                f"of which warmup={self.warmup} may lie before, and the longest lead is {self.leads[-1]} days. Give "
+                f"{split} more days, or lower seq_length or leads."
+            )
+        return first, end
+
+    def _evaluation(self, split: str) -> EventLoader:
+        first, end = self._starts(split, self._span(split))
+        order = EvaluationOrder(
+            series=self._series(split),
+            starts=np.arange(first, end, self.evaluate_every),
+            batch_size=self.batch,
+            rank=self._rank,
+            world_size=self._world_size,
+            block_series=0 if self.in_memory else self._block_series,
+        )
+        return self._loader(order, lambda: 0)
+
+    def _loader(self, order: Any, epoch: Any) -> EventLoader:
+        windows: Any = self._prepare()
+        return EventLoader(EventBatches(windows, order, epoch, read_ahead=0))
+
+    def _prepare(self) -> MemoryWindows | BlockWindows:
+        """Get statistics, and the data where they fit into memory."""
+        if self._windows is not None:
+            return self._windows
+        source, grid = self.source, self.grid
+        values = self._read_all() if self.in_memory else None
+        if self._statistics is None:
+            self._statistics = gather_statistics(
+                self._cell_blocks(values, *self._span("train")),
+                source.columns,
+                source.statics,
+                grid,
+                train=self._span("train"),
+                train_cells=split_cells(grid, "train", self.interval_value, self.block_split, self.seed),
+                anomaly=self.anomaly,
+            )
+        self._statistics.check_columns(source.columns)
+        self._climatology = self._local_climatology(self._statistics, values)
+        preparation = Preparation(self._statistics, grid, self._climatology)
+        if values is not None:
+            for begin in range(0, grid.series, 256):
+                some = values[begin : begin + 256]
+                preparation(some, np.arange(begin, begin + len(some)), 0)
+        maker = WindowMaker(
+            self._shape,
+            grid,
+            self._static(self._statistics),
+            self._context_series(values, preparation),
+            preparation,
+            tables=values is not None,
+        )
+        if values is not None:
+            self._windows = MemoryWindows(maker, values)
+        else:
+            self._windows = BlockWindows(maker, source, preparation, BlockBuffer())
+        return self._windows
+
+    def _read_all(self) -> Tensor:
+        values = torch.empty(self.grid.series, self.grid.axis.size, self.source.columns.width)
+        array = values.numpy()
+        for series, first, end in self.source.tiles(int(self.block_mib * 2**20)):
+            if series.size == series[-1] - series[0] + 1:
+                array[series[0] : series[-1] + 1, first:end] = self.source.read(series, first, end)
+            else:
+                array[series, first:end] = self.source.read(series, first, end)
+        return values
+
+    def _cell_blocks(
+        self, values: Tensor | None, first: int, end: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Give values cell by cell, all realizations of a cell in one block, in the order of the cells."""
+        grid = self.grid
+        step = max(1, min(grid.cells, self._block_series // grid.realizations, 1024))
+        for begin in range(0, grid.cells, step):
+            cells = np.arange(begin, min(begin + step, grid.cells))
+            series = (np.arange(grid.realizations)[:, None] * grid.cells + cells).ravel()
+            if values is None:
+                yield series, self.source.read(series, first, end)
+            else:
+                yield series, values[torch.from_numpy(series), first:end].numpy()
+
+    def _static(self, statistics: HydroStatistics) -> Tensor:
+        maps = torch.from_numpy(np.ascontiguousarray(self.source.statics))
+        return ((maps - statistics.static_mean) / statistics.static_deviation).nan_to_num(0.0, 0.0, 0.0)
+
+    def _context_series(self, values: Tensor | None, preparation: Preparation) -> Tensor:
+        grid = self.grid
+        width = len(self.context_names)
+        means = DomainMeans(grid.realizations, grid.axis.size, width)
+        if width:
+            inputs = len(self.source.columns.inputs)
+            chosen = [*range(inputs), -1][:width]
+            for series, block in self._prepared_blocks(values, preparation):
+                means.add(series // grid.cells, block[:, :, chosen].numpy())
+        return means.result()
+
+    def _prepared_blocks(
+        self, values: Tensor | None, preparation: Preparation
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        size, count = self.grid.axis.size, self.grid.series
+        step = min(self._block_series, 256)
+        for begin in range(0, count, step):
+            series = np.arange(begin, min(begin + step, count))
+            if values is not None:
+                yield series, values[begin : begin + step]
+                continue
+            block = torch.from_numpy(self.source.read(series, 0, size))
+            preparation(block, series, 0)
+            yield series, block
+
+    def _local_climatology(self, statistics: HydroStatistics, values: Tensor | None) -> Climatology | None:
+        """Give the climatology in the order of this grid's cells; make that of new cells where years suffice."""
+        known = statistics.climatology
+        if not self.anomaly or known is None:
+            if self.anomaly:
+                raise ValueError(
+                    "The checkpoint was trained with anomaly=False and has no climatology; set anomaly to false."
+                )
+            return None
+        cells, new = statistics.cells_of(self.grid)
+        if not new.size and np.array_equal(cells, np.arange(len(known))):
+            return known
+        state = known.state_dict()
+        parts = {
+            name: state[name][torch.from_numpy(cells)]
+            for name in ("mean", "standard_deviation", "percentiles")
+        }
+        if new.size:
+            first, end = self._span("train")
+            fraction = torch.from_numpy(self.grid.axis.year_fraction()[first:end])
+            position = self.grid.positions()[new[0]]
+            told = (
+                f"{new.size} of {self.grid.cells} cells, such as {position[0]:.4f} N {position[1]:.4f} E, are none of "
+                f"the training's"
+            )
+            if end - first < 365 * _LEAST_YEARS_OF_NEW_CELLS:
+                raise SplitError(
+                    f"{told}, so there is no climatology of them, and the training period has {end - first} days here: "
+                    f"{_LEAST_YEARS_OF_NEW_CELLS} years are needed for one. Give a file with more years, or the cells "
+                    f"of the training alone."
+                )
+            for begin in range(0, new.size, 256):
+                some = new[begin : begin + 256]
+                series = (np.arange(self.grid.realizations)[:, None] * self.grid.cells + some).ravel()
+                block = (
+                    values[torch.from_numpy(series), first:end, -1].numpy()
+                    if values is not None
+                    else self.source.read(series, first, end)[:, :, -1]
+                )
+                pooled = np.moveaxis(block.reshape(self.grid.realizations, some.size, -1), 0, 1)
+                made = Climatology.fit(
+                    np.ascontiguousarray(pooled).reshape(some.size, -1),
+                    fraction.repeat(self.grid.realizations),
+                ).state_dict()
+                for name in parts:
+                    parts[name][torch.from_numpy(some)] = made[name]
+        return Climatology(
+            parts["mean"], parts["standard_deviation"], parts["percentiles"], known.levels, known.window_days
+        )

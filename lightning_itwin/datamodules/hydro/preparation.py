@@ -1,0 +1,83 @@
+"""Standardise blocks of series in place: inputs, and the target's anomaly."""
+
+# n series of a block, T days, V columns, K centres of the climatology, P drought percentiles
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_itwin.datamodules.hydro.grid import Grid
+from lightning_itwin.datamodules.hydro.statistics import HydroStatistics
+from lightning_itwin.hydrology.climatology import Climatology
+
+DROUGHT_LEVELS = (0.20, 0.10, 0.05)
+_VALUES_AT_ONCE = 2**20
+
+
+class Preparation:
+    """Makes what a model sees out of values in the variables' units.
+
+    Args:
+        statistics: of the training.
+        grid: of the data.
+        climatology: of the cells of the grid, in their order; None for a target that is standardised over all
+            cells.
+    """
+
+    def __init__(self, statistics: HydroStatistics, grid: Grid, climatology: Climatology | None) -> None:
+        columns = statistics.columns
+        self.climatology = climatology
+        self.cells = grid.cells
+        self.inputs = len(columns.inputs)
+        self._logarithms = [columns.inputs.index(name) for name in columns.logarithms]
+        target_mean, target_deviation = statistics.target_scale
+        mean = torch.cat([statistics.mean, torch.tensor([target_mean])])
+        deviation = torch.cat([statistics.deviation, torch.tensor([target_deviation])])
+        if climatology is not None:
+            mean[-1], deviation[-1] = 0.0, 1.0
+        self._shift, self._scale = -mean / deviation, 1 / deviation
+        self._weights: Tensor | None = None
+        if climatology is not None:
+            self._weights = centre_weights(grid.axis.year_fraction(), climatology.mean.shape[1])
+
+    def __call__(self, values: Tensor, series: np.ndarray, first: int) -> None:
+        """Standardise a block in place; a gap in an input becomes 0, one in the target or the weather stays NaN.
+
+        Args:
+            values: (n, T, V) float32, contiguous.
+            series: which they are, (n,).
+            first: the first of the days.
+        """
+        days, width = values.shape[1:]
+        scale, shift = self._scale.repeat(days), self._shift.repeat(days)
+        cells = torch.from_numpy(series % self.cells)
+        for begin in range(0, len(values), max(1, _VALUES_AT_ONCE // (days * width))):
+            rows = slice(begin, begin + max(1, _VALUES_AT_ONCE // (days * width)))
+            block = values[rows]
+            for column in self._logarithms:
+                amount = block[:, :, column]
+                amount.copy_(amount.clamp(min=0.0).log1p_())
+            flat = block.view(len(block), days * width)
+            torch.addcmul(shift, flat, scale, out=flat)
+            if self.climatology is not None and self._weights is not None:
+                weights = self._weights[:, first : first + days]
+                some = cells[rows]
+                target = block[:, :, -1]
+                target -= self.climatology.mean[some] @ weights
+                target /= self.climatology.standard_deviation[some] @ weights
+            inputs = block[:, :, : self.inputs]
+            inputs.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def centre_weights(year_fraction: np.ndarray, centres: int) -> Tensor:
+    """Give the weights with which centres over the year make up each day, (K, T) float32."""
+    position = year_fraction.astype(np.float64) * centres
+    before = np.floor(position).astype(np.int64)
+    share = position - before
+    weights = np.zeros((centres, year_fraction.size), dtype=np.float32)
+    day = np.arange(year_fraction.size)
+    np.add.at(weights, (before % centres, day), (1 - share).astype(np.float32))
+    np.add.at(weights, ((before + 1) % centres, day), share.astype(np.float32))
+    return torch.from_numpy(weights)

@@ -1,0 +1,271 @@
+"""Cut windows out of prepared series: from all of them in memory, or from one block after the other."""
+
+# N series, n series of a block, B batch, T days of the axis, W days of a window with its leads, V columns, P percentiles
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_itwin.datamodules.hydro.batch import HydroBatch
+from lightning_itwin.datamodules.hydro.grid import Grid
+from lightning_itwin.datamodules.hydro.preparation import DROUGHT_LEVELS, Preparation
+from lightning_itwin.datamodules.hydro.source import CubeSource
+from lightning_itwin.datamodules.hydro.window_order import Windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowShape:
+    """What a window holds.
+
+    Args:
+        seq_length: its days.
+        horizon: the longest lead, in days.
+        inputs: number of inputs, the first columns.
+        weather: number of leads and of statistics of a weather forecast.
+    """
+
+    seq_length: int
+    horizon: int
+    inputs: int
+    weather: tuple[int, int] = (0, 0)
+
+    @property
+    def days(self) -> int:
+        """Days with the leads, W."""
+        return self.seq_length + self.horizon
+
+
+class WindowMaker:
+    """Makes batches of windows of prepared values.
+
+    Args:
+        shape: of a window.
+        grid: of the data.
+        static: standardised maps, (M, S).
+        context: means of the domain, (R, T, C).
+        preparation: of the data, for thresholds.
+        tables: whether the thresholds of each cell are laid out once for all days, which is quicker and takes
+            memory.
+    """
+
+    def __init__(
+        self,
+        shape: WindowShape,
+        grid: Grid,
+        static: Tensor,
+        context: Tensor,
+        preparation: Preparation,
+        tables: bool,
+    ) -> None:
+        self.shape = shape
+        self._static = static
+        self._context = context
+        self._cells, self._days = grid.cells, grid.axis.size
+        # days before the axis, which windows with a short history begin with, have the fraction they would have
+        self._before = shape.days
+        extended = _extended_fraction(grid, self._before, shape.days)
+        self._fraction = torch.from_numpy(extended)
+        self._climatology = preparation.climatology
+        self._thresholds: Tensor | None = None
+        if tables and self._climatology is not None:
+            self._cycle = _cycle(extended, grid.axis.size + 2 * shape.days)
+            length = min(self._cycle + shape.days, extended.size)
+            of_cycle = self._fraction[:length]
+            every = torch.arange(self._cells)
+            self._thresholds = torch.empty(self._cells, length, len(DROUGHT_LEVELS))
+            for some in every.split(256):
+                self._thresholds[some] = self._climatology.thresholds(
+                    some, of_cycle.expand(len(some), -1), DROUGHT_LEVELS
+                ).float()
+
+    def make(self, values: Tensor, first: int, rows: Tensor, windows: Windows) -> HydroBatch:
+        """Make a batch.
+
+        Args:
+            values: prepared, (n, days at hand, V), contiguous.
+            first: the first day at hand.
+            rows: row in ``values`` of each window's series, (B,).
+            windows: series and starts.
+        """
+        shape = self.shape
+        series, start = torch.from_numpy(windows.series), torch.from_numpy(windows.start)
+        at_hand, width = values.shape[1:]
+        low, high = int(windows.start.min()), int(windows.start.max()) + shape.days
+        if low >= first and high <= first + at_hand:
+            flat = values.view(-1)
+            count = len(values) * at_hand - shape.days + 1
+            every = flat.as_strided((count, shape.days * width), (width, 1), flat.storage_offset())
+            cut = torch.index_select(every, 0, rows * at_hand + (start - first))
+            cut = cut.view(len(start), shape.days, width)
+        else:
+            cut = self._short(values, first, rows, start)
+        length, inputs = shape.seq_length, shape.inputs
+        leads, statistics = shape.weather
+        weather = None
+        if leads:
+            weather = cut[:, :length, inputs:-1].reshape(len(start), length, leads, statistics)
+        cell = series % self._cells
+        return HydroBatch(
+            dynamic=cut[:, :length, :inputs],
+            static=self._static.index_select(0, cell),
+            context=self._regional(series, start),
+            year_fraction=_slices(self._fraction, start + self._before, shape.days),
+            target=cut[:, :, -1],
+            thresholds=self._drought(cell, start),
+            series=series,
+            start=start,
+            weather=weather,
+        )
+
+    def _short(self, values: Tensor, first: int, rows: Tensor, start: Tensor) -> Tensor:
+        """Cut windows that reach beyond the days at hand: inputs are 0 there, the others missing."""
+        day = start[:, None] - first + torch.arange(self.shape.days)
+        there = (day >= 0) & (day < values.shape[1])
+        cut = values[rows[:, None], day.clamp(0, values.shape[1] - 1)]
+        beyond = torch.full((values.shape[2],), torch.nan)
+        beyond[: self.shape.inputs] = 0.0
+        return torch.where(there[..., None], cut, beyond)
+
+    def _regional(self, series: Tensor, start: Tensor) -> Tensor:
+        histories, days, width = self._context.shape
+        length = self.shape.seq_length
+        if not width:
+            return torch.empty(len(start), length, 0)
+        begin = torch.div(series, self._cells, rounding_mode="floor") * days + start
+        if int(start.min()) >= 0 and int(start.max()) + length <= days:
+            return _slices(self._context.reshape(histories * days, width), begin, length)
+        day = start[:, None] + torch.arange(length)
+        there = (day >= 0) & (day < days)
+        history = torch.div(series, self._cells, rounding_mode="floor")
+        cut = self._context[history[:, None], day.clamp(0, days - 1)]
+        return torch.where(there[..., None], cut, 0.0)
+
+    def _drought(self, cell: Tensor, start: Tensor) -> Tensor:
+        days = self.shape.days
+        if self._climatology is None:
+            return torch.empty(len(start), days, 0)
+        place = start + self._before
+        if self._thresholds is None:
+            fraction = _slices(self._fraction, place, days)
+            return self._climatology.thresholds(cell, fraction, DROUGHT_LEVELS).float()
+        cells, length, levels = self._thresholds.shape
+        table = self._thresholds.view(cells * length, levels)
+        return _slices(table, cell * length + place % self._cycle, days)
+
+
+class MemoryWindows:
+    """Windows of series that are all in memory.
+
+    Args:
+        maker: makes the batches.
+        values: all series, prepared, (N, T, V).
+    """
+
+    def __init__(self, maker: WindowMaker, values: Tensor) -> None:
+        self._maker = maker
+        self._values = values
+
+    def prepare(self, largest_batch: int, read_ahead: int) -> None:
+        """Nothing is to be prepared."""
+
+    def read(self, events: Windows, epoch: int, number: int) -> HydroBatch:
+        """Make the batch of some windows."""
+        return self._maker.make(self._values, 0, torch.from_numpy(events.series), events)
+
+
+class BlockWindows:
+    """Windows of series that lie on disk: one block is in memory, in a buffer that is used again.
+
+    Args:
+        maker: makes the batches.
+        source: reads values.
+        preparation: standardises them in place.
+        buffer: where blocks are read to; it grows to the largest block and is shared by the splits.
+    """
+
+    def __init__(
+        self, maker: WindowMaker, source: CubeSource, preparation: Preparation, buffer: BlockBuffer
+    ) -> None:
+        self._maker = maker
+        self._source = source
+        self._preparation = preparation
+        self._buffer = buffer
+
+    def prepare(self, largest_batch: int, read_ahead: int) -> None:
+        """Nothing is to be prepared: the buffer grows with the first block."""
+
+    def read(self, events: Windows, epoch: int, number: int) -> HydroBatch:
+        """Make the batch of some windows; read their block where it is not the last one."""
+        size = self._source.grid.axis.size
+        if events.block is None:
+            series, rows = np.unique(events.series, return_inverse=True)
+            first = max(0, int(events.start.min()))
+            end = min(size, int(events.start.max()) + self._maker.shape.days)
+            values = self._load(series, first, end)
+        else:
+            series, first, end = events.block, 0, size
+            rows = np.searchsorted(series, events.series)
+            values = self._buffer.holds(self, series)
+            if values is None:
+                values = self._load(series, first, end)
+                self._buffer.keep(self, series, values)
+        return self._maker.make(values, first, torch.from_numpy(rows.astype(np.int64)), events)
+
+    def _load(self, series: np.ndarray, first: int, end: int) -> Tensor:
+        values = self._buffer.take((series.size, end - first, self._source.columns.width))
+        self._source.read(series, first, end, values.numpy())
+        self._preparation(values, series, first)
+        return values
+
+
+class BlockBuffer:
+    """The memory of one block, and whose series lie in it."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+        self._kept: tuple[object, np.ndarray, Tensor] | None = None
+
+    def take(self, shape: tuple[int, int, int]) -> Tensor:
+        """Give the memory in a shape; what was in it is gone."""
+        self._kept = None
+        size = shape[0] * shape[1] * shape[2]
+        if self._memory.numel() < size:
+            self._memory = torch.empty(0)  # before there is another
+            self._memory = torch.empty(size)
+        return self._memory[:size].view(shape)
+
+    def holds(self, owner: object, series: np.ndarray) -> Tensor | None:
+        """Give the values where they are still those of an owner and its series."""
+        if self._kept is not None and self._kept[0] is owner and np.array_equal(self._kept[1], series):
+            return self._kept[2]
+        return None
+
+    def keep(self, owner: object, series: np.ndarray, values: Tensor) -> None:
+        """Note whose values they are."""
+        self._kept = (owner, series, values)
+
+
+def _slices(rows: Tensor, begin: Tensor, length: int) -> Tensor:
+    """Give stretches of rows, (T,) or (T, C), that begin at some rows: (B, length) or (B, length, C)."""
+    width = rows.shape[1] if rows.ndim == 2 else 1
+    flat = rows.reshape(-1)
+    every = flat.as_strided((len(rows) - length + 1, length * width), (width, 1), flat.storage_offset())
+    cut = torch.index_select(every, 0, begin)
+    return cut.view(len(begin), length, width) if rows.ndim == 2 else cut
+
+
+def _extended_fraction(grid: Grid, before: int, beyond: int) -> np.ndarray:
+    axis = grid.axis
+    return type(axis)(axis.first - before, axis.size + before, axis.calendar).year_fraction(beyond)
+
+
+def _cycle(fraction: np.ndarray, size: int) -> int:
+    """Give after how many days the calendar repeats itself on this axis; all its days where it does not."""
+    for days in (360, 365, 366, 4 * 365 + 1):
+        if days < size and np.array_equal(fraction[days:], fraction[:-days]):
+            return days
+    return size
