@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +58,6 @@ _MAPS = {
     "fast_recession": ("", "share of the upper store that drains in a day", "d-1"),
     "slow_recession": ("", "share of the lower store that drains in a day", "d-1"),
 }
-
-
-class Days(Protocol):
-    """Some days of some realizations, each variable (D, G, C)."""
-
-    @property
-    def precipitation(self) -> np.ndarray: ...  # noqa: D102
 
 
 class _Writer:
@@ -251,7 +244,7 @@ def _netcdf_arrays(part: Path, terrain: Terrain, time: np.ndarray, realizations:
     dimensions = _dimensions(realizations)
     shape = (realizations, len(time), *terrain.shape)[-len(dimensions) :]
     arrays = {}
-    for name, about in _VARIABLES.items():
+    for name, described in _VARIABLES.items():
         arrays[name] = file.createVariable(
             name,
             "f4",
@@ -262,5 +255,5 @@ def _netcdf_arrays(part: Path, terrain: Terrain, time: np.ndarray, realizations:
             chunksizes=_chunks(shape),
             fill_value=np.float32(np.nan),
         )
-        arrays[name].setncatts(_attributes(*about))
+        arrays[name].setncatts(_attributes(*described))
     return arrays, file.close

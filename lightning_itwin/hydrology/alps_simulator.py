@@ -139,7 +139,7 @@ class AlpsSimulator:
             raise ValueError(f"spacing_km must be above 0, not {self.spacing_km}.")
         if min(self.terrain_seed, self.weather_seed) < 0:
             raise ValueError(f"seeds must be at least 0, not {self.terrain_seed} and {self.weather_seed}.")
-        if not 1700 <= self.first_year or self.first_year + self.years > 9999:
+        if self.first_year < 1700 or self.first_year + self.years > 9999:
             raise ValueError(
                 f"The years must lie between 1700 and 9999, not {self.first_year} and {self.years} more."
             )
@@ -177,7 +177,7 @@ class AlpsSimulator:
         skipped = len(days) - len(self.time)
         day_of_year = day_of_year_of(days)
         sources = [np.random.default_rng([self.weather_seed, number]) for number in realizations]
-        groups, cells = len(sources), hbv.cells
+        groups = len(sources)
         modes = np.concatenate([generator.stationary(source) for source in sources])
         state = hbv.initial(groups)
         for begin in range(0, len(days), BLOCK_DAYS):
@@ -188,19 +188,14 @@ class AlpsSimulator:
             here = slice(begin, min(begin + BLOCK_DAYS, len(days)))
             block_modes = generator.advance(modes, noise)[: here.stop - begin]
             modes = block_modes[-1]
-            forcing = np.empty((3, here.stop - begin, groups, cells), dtype=np.float32)
-            for group in range(groups):
-                weather = generator.weather(block_modes[:, group], day_of_year[here])
-                forcing[0, :, group] = weather.precipitation
-                forcing[1, :, group] = weather.temperature
-                forcing[2, :, group] = weather.potential_evapotranspiration
+            forcing = generator.weather(block_modes, day_of_year[here])
             cut = min(max(skipped - begin, 0), here.stop - begin)
             if cut:
-                hbv.run(state, *forcing[:, :cut])
+                hbv.run(state, forcing[:, :cut])
             if cut == here.stop - begin:
                 continue
             before = state.copy()
-            given = hbv.run(state, *forcing[:, cut:], fluxes=fluxes)
+            given = hbv.run(state, forcing[:, cut:], fluxes=fluxes)
             yield Block(
                 day=begin + cut - skipped,
                 precipitation=forcing[0, cut:],
@@ -252,7 +247,6 @@ class AlpsSimulator:
             ends.append(block.end.swapaxes(0, 1))
         grid = (*shape[:2], self.rows, self.columns)
         maps = {name: values.reshape(grid) for name, values in arrays.items()}
-        maps |= {} if fluxes else dict.fromkeys(("evapotranspiration", "runoff", "snow"))
         return AlpsRun(
             simulator=self,
             realizations=numbers,
@@ -261,7 +255,13 @@ class AlpsSimulator:
             states=np.concatenate(states),
             state_days=np.array(days),
             end=np.concatenate(ends),
-            **maps,
+            evapotranspiration=maps.get("evapotranspiration"),
+            runoff=maps.get("runoff"),
+            snow=maps.get("snow"),
+            precipitation=maps["precipitation"],
+            temperature=maps["temperature"],
+            potential_evapotranspiration=maps["potential_evapotranspiration"],
+            soil_moisture=maps["soil_moisture"],
         )
 
     def write(self, path: str | Path) -> None:

@@ -12,7 +12,6 @@ from lightning_itwin.hydrology.terrain import Terrain
 
 SNOW, SNOW_WATER, SOIL, UPPER, LOWER = range(5)  # rows of a state
 STORES = 5
-THRESHOLD_C = 0.0  # between rain and snow, melt and frost
 REFREEZING = 0.05  # of the degree-day factor; Bergstrom 1992
 HOLDING = 0.1  # liquid water that snow holds, of its water equivalent; Bergstrom 1992
 _OVERFLOW_MM, _OVERFLOW = 30.0, 0.25  # threshold of the upper store's second outlet, and what it drains a day
@@ -41,7 +40,8 @@ class HBV:
 
     A day is, in this order, with temperature T, precipitation P and potential evapotranspiration E:
 
-        snowfall = P clip((1 - T) / 2, 0, 1);  melt = min(ddf max(T, 0), snow);  refreeze = 0.05 ddf max(-T, 0)
+        snowfall = P clip((1 - T) / 2, 0, 1);  melt = min(ddf max(T, 0), snow)
+        frost    = min(0.05 ddf max(-T, 0), water in the snow)
         input    = rain + meltwater above 0.1 snow
         recharge = input (S / FC)^beta, and what exceeds FC
         evaporation = min(E min(S / (LP FC), 1), S)
@@ -88,53 +88,44 @@ class HBV:
     def run(
         self,
         state: np.ndarray,
-        precipitation: np.ndarray,
-        temperature: np.ndarray,
-        potential_evapotranspiration: np.ndarray,
+        forcing: np.ndarray,
         fluxes: bool = False,
         stores: bool = True,
     ) -> Fluxes:
         """Step a block of days.
 
         Args:
-            state: stores in mm at the begin, (5, G, C) float32 and contiguous; holds those at the end afterwards.
-            precipitation: mm/day, (D, G, C) float32.
-            temperature: degC, (D, G, C) float32.
-            potential_evapotranspiration: mm/day, (D, G, C) float32.
+            state: stores in mm before the days, (5, G, C) float32, contiguous; afterwards those at the end.
+            forcing: precipitation in mm/day, temperature in degC and potential evapotranspiration in mm/day,
+                (3, D, G, C) float32.
             fluxes: give evapotranspiration, runoff and snow, too.
             stores: step the upper and the lower store; soil moisture does not need them.
         """
-        days, groups, cells = precipitation.shape
+        _, days, groups, cells = forcing.shape
         series = groups * cells
         soil_moisture = np.empty((days, series), dtype=np.float32)
-        wanted = [np.empty((days, series), dtype=np.float32) if fluxes else None for _ in range(3)]
-        flat_state = state.reshape(STORES, series)
-        forcing = [
-            values.reshape(days, series)
-            for values in (precipitation, temperature, potential_evapotranspiration)
-        ]
+        wanted = np.empty((3, days, series), dtype=np.float32) if fluxes else None
+        flat_state, flat_forcing = state.reshape(STORES, series), forcing.reshape(3, days, series)
         maps = np.tile(self._maps, (1, groups)) if groups > 1 else self._maps
         for begin in range(0, series, _TILE):
             tile = slice(begin, min(begin + _TILE, series))
             own = np.ascontiguousarray(flat_state[:, tile])
             step = _TileStep(np.ascontiguousarray(maps[:, tile]), own)
             for day in range(days):
-                evaporation, runoff = step(*(values[day, tile] for values in forcing), stores=stores)
+                rain, temperature, potential = flat_forcing[:, day, tile]
+                evaporation, runoff = step(rain, temperature, potential, stores)
                 step.soil_moisture(soil_moisture[day, tile])
-                if wanted[0] is not None and wanted[1] is not None and wanted[2] is not None:
-                    wanted[0][day, tile] = evaporation
-                    wanted[1][day, tile] = runoff
-                    np.add(own[SNOW], own[SNOW_WATER], out=wanted[2][day, tile])
+                if wanted is not None:
+                    wanted[0, day, tile], wanted[1, day, tile] = evaporation, runoff
+                    np.add(own[SNOW], own[SNOW_WATER], out=wanted[2, day, tile])
             flat_state[:, tile] = own
         shape = (days, groups, cells)
-        evapotranspiration, runoff, snow = (
-            None if values is None else values.reshape(shape) for values in wanted
-        )
+        given = [None] * 3 if wanted is None else [values.reshape(shape) for values in wanted]
         return Fluxes(
             soil_moisture=soil_moisture.reshape(shape),
-            evapotranspiration=evapotranspiration,
-            runoff=runoff,
-            snow=snow,
+            evapotranspiration=given[0],
+            runoff=given[1],
+            snow=given[2],
         )
 
 
@@ -154,7 +145,7 @@ class _TileStep:
         f32 = np.float32
         # snow
         np.multiply(temperature, f32(-0.5), out=a)
-        np.add(a, f32(0.5 + 0.5 * THRESHOLD_C), out=a)
+        np.add(a, f32(0.5), out=a)
         np.clip(a, f32(0), f32(1), out=a)
         np.multiply(a, rain, out=a)  # snowfall
         np.add(snow, a, out=snow)

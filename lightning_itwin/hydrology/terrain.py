@@ -52,7 +52,8 @@ class Terrain:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.elevation.shape  # type: ignore[return-value]
+        rows, columns = self.elevation.shape
+        return rows, columns
 
     @property
     def available_water(self) -> np.ndarray:
@@ -112,12 +113,12 @@ def simulate_terrain(rows: int, columns: int, spacing_km: float, seed: int) -> T
             }.items()
         )
     }
-    height = _logistic(1.1 * fields["massif"] + 0.75 * fields["valley"])
-    elevation = 150 + 3000 * height
+    height = _logistic(1.1 * fields["massif"] + 0.75 * fields["valley"] - 0.6)
+    elevation = 150 + 3100 * height
     gradient = np.stack([_gradient(elevation, axis) / (1000 * spacing_km) for axis in (0, 1)])
     latitude = SOUTH_WEST_DEGREE[0] + north_km / KM_PER_DEGREE
     longitude = SOUTH_WEST_DEGREE[1] + east_km / (KM_PER_DEGREE * np.cos(np.radians(latitude.mean())))
-    high = (elevation - 1500) / 1000  # km above the middle of the mountains
+    high = (elevation - 1350) / 1000  # km above the middle of the mountains
     wilting_point = np.clip(0.12 + 0.025 * fields["texture"], 0.05, 0.2)
     maps = {
         "elevation": elevation,
@@ -125,7 +126,7 @@ def simulate_terrain(rows: int, columns: int, spacing_km: float, seed: int) -> T
         "annual_precipitation": 930 * np.clip(1 + 0.22 * high + 0.1 * fields["rain"], 0.4, 2.0),
         "wilting_point": wilting_point,
         "field_capacity": wilting_point + np.clip(0.19 + 0.03 * fields["soil"], 0.08, 0.3),
-        "root_depth": np.clip(1000 - 180 * high + 200 * fields["depth"], 350, 1800),
+        "root_depth": np.clip(680 - 120 * high + 135 * fields["depth"], 250, 1200),
         "recharge_exponent": np.clip(2.4 + 0.6 * fields["soil"] + 0.3 * fields["rock"], 1.0, 5.0),
         "evaporation_limit": np.clip(0.75 + 0.08 * fields["texture"], 0.4, 1.0),
         "degree_day_factor": np.clip(3.2 + 0.5 * fields["snow"], 1.5, 5.5),

@@ -1,4 +1,4 @@
-"""Stochastic weather of a mountain region: spatially correlated, seasonal, orographic, with a hidden slow regime."""
+"""Stochastic weather of a mountain region: correlated in space, orographic, with a hidden regime."""
 
 # D days, M modes, C cells
 
@@ -38,8 +38,8 @@ class Climate:
     Precipitation is ``scale max(wet(season) + w, 0)^1.5`` of a Gaussian field ``w`` of unit variance;
     temperature is a sea-level cycle, a lapse rate, a Gaussian anomaly and a cooling on wet days. The regime
     ``g`` is an AR(1) of unit variance, one number a day, that nobody observes: it is a part of ``w``, and of
-    the temperature's anomaly with the other sign. The parts ``precipitation[0]`` and ``temperature[0]`` are of
-    infinite length: the fast circulation behind which the regime hides.
+    the temperature's anomaly with the other sign. ``precipitation[0]`` and ``temperature[0]`` are the same in
+    the whole region: the fast circulation behind which the regime hides.
 
     Args:
         regime_memory_days: time in which the regime's autocorrelation falls to 1/e.
@@ -59,41 +59,26 @@ class Climate:
     """
 
     regime_memory_days: float = 33.0
-    regime_in_precipitation: float = 0.35
-    regime_in_temperature: float = 1.2
+    regime_in_precipitation: float = 0.42
+    regime_in_temperature: float = 1.4
     precipitation: tuple[Component, ...] = (
-        Component(variance=0.45, memory=0.45),
-        Component(variance=0.37, memory=0.3, length_km=80.0),
-        Component(variance=0.18, memory=0.1, length_km=25.0),
+        Component(variance=0.25, memory=0.15),
+        Component(variance=0.57, memory=0.15, length_km=60.0),
+        Component(variance=0.18, memory=0.05, length_km=20.0),
     )
     temperature: tuple[Component, ...] = (
-        Component(variance=5.0, memory=0.75),
-        Component(variance=2.0, memory=0.65, length_km=120.0),
+        Component(variance=2.5, memory=0.5),
+        Component(variance=1.5, memory=0.6, length_km=100.0),
     )
     wetness: float = -0.05
     wetness_cycle: float = 0.15
     intensity_cycle: float = 0.25
     wettest_day: float = 190.0
-    sea_level_c: float = 12.5
+    sea_level_c: float = 13.2
     annual_cycle_c: float = 9.0
     warmest_day: float = 201.0
     lapse_c_per_km: float = 5.5
     wet_cooling_c: float = 1.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weather:
-    """Weather of some days, float32 of shape (D, C).
-
-    Attributes:
-        precipitation: mm/day.
-        temperature: degC.
-        potential_evapotranspiration: mm/day.
-    """
-
-    precipitation: np.ndarray
-    temperature: np.ndarray
-    potential_evapotranspiration: np.ndarray
 
 
 class _Modes:
@@ -118,9 +103,9 @@ class _Modes:
 class WeatherGenerator:
     """Draws the weather of a terrain.
 
-    The state of the weather are its modes, M numbers: the regime first, then those of precipitation, then those
-    of temperature. Each is an AR(1) of unit variance, so that the future from any day on is drawn by going on
-    with other noise.
+    The state of the weather are its modes, M numbers: the regime first, then those of precipitation, then
+    those of temperature. Each is an AR(1) of unit variance: to go on with other noise from any day on draws
+    another future.
 
     Args:
         terrain: where.
@@ -131,8 +116,8 @@ class WeatherGenerator:
         count: M.
 
     Reference:
-        Wilks 1998, J. Hydrol. 210, 178: multisite generators of daily precipitation; Oudin et al. 2005,
-        J. Hydrol. 303, 290: potential evapotranspiration; Allen et al. 1998, FAO-56: extraterrestrial radiation.
+        Wilks 1998, J. Hydrol. 210, 178: daily precipitation at many places. Oudin et al. 2005, J. Hydrol.
+        303, 290: potential evapotranspiration. Allen et al. 1998, FAO-56: extraterrestrial radiation.
     """
 
     def __init__(self, terrain: Terrain, climate: Climate | None = None) -> None:
@@ -155,6 +140,11 @@ class WeatherGenerator:
         total = sum(part.variance for part in climate.precipitation)
         self.wet_deviations = [np.sqrt(left * part.variance / total) for part in climate.precipitation]
         self.warm_deviations = [np.sqrt(part.variance) for part in climate.temperature]
+        self.circulation = (1, 1 + sum(modes.count for modes in self._wet))
+        self.regime_effects = (
+            climate.regime_in_precipitation / self.wet_deviations[0],
+            -climate.regime_in_temperature / self.warm_deviations[0],
+        )
         self._tables()
 
     def _tables(self) -> None:
@@ -198,32 +188,58 @@ class WeatherGenerator:
             modes = today
         return noise
 
-    def weather(self, modes: np.ndarray, day_of_year: np.ndarray) -> Weather:
-        """Turn modes into weather.
+    def exchange_regime(self, modes: np.ndarray, regime: np.ndarray) -> None:
+        """Give other regimes to modes, in place, and leave the weather that they make as it is.
+
+        The fast circulation takes up the difference. It goes to the parts of infinite length of precipitation
+        and temperature.
 
         Args:
-            modes: (D, M) float32.
-            day_of_year: of the days, from 1 to 366, (D,).
+            modes: (G, M) float32.
+            regime: (G,).
         """
+        change = modes[:, 0] - regime
+        modes[:, 0] = regime
+        for at, effect in zip(self.circulation, self.regime_effects):
+            modes[:, at] += np.float32(effect) * change
+
+    def weather(self, modes: np.ndarray, day_of_year: np.ndarray) -> np.ndarray:
+        """Turn modes into weather, each group by itself.
+
+        Args:
+            modes: (D, G, M) float32.
+            day_of_year: of the days, from 1 to 366, (D,).
+
+        Returns:
+            Precipitation in mm/day, temperature in degC and potential evapotranspiration in mm/day,
+            (3, D, G, C) float32.
+        """
+        days, groups, _ = modes.shape
+        found = np.empty((3, days, groups, self.terrain.elevation.size), dtype=np.float32)
         season = np.asarray(day_of_year) - 1
-        climate = self.climate
-        at, regime = 1, modes[:, :1]
+        for group in range(groups):
+            self._weather(modes[:, group], season, found[:, :, group])
+        return found
+
+    def _weather(self, modes: np.ndarray, season: np.ndarray, out: np.ndarray) -> None:
+        climate, regime = self.climate, modes[:, :1]
         shared = self._threshold[season][:, None] + np.float32(climate.regime_in_precipitation) * regime
-        rain, at = self._field(shared, modes, at, self._wet, self.wet_deviations)
+        rain, at = self._field(shared, modes, 1, self._wet, self.wet_deviations)
         np.maximum(rain, np.float32(0), out=rain)
         rain *= np.sqrt(rain)
         rain *= self._intensity[season][:, None]
         rain *= self._amount
+        out[0] = rain
         shared = self._season[season][:, None] - np.float32(climate.regime_in_temperature) * regime
-        temperature, at = self._field(shared, modes, at, self._warm, self.warm_deviations)
+        temperature, _ = self._field(shared, modes, at, self._warm, self.warm_deviations)
         temperature += self._lapse
-        cooling = np.minimum(rain, np.float32(5))
-        cooling *= np.float32(climate.wet_cooling_c / 5)
-        temperature -= cooling
-        potential = np.add(temperature, np.float32(5), out=cooling)
-        np.maximum(potential, np.float32(0), out=potential)
-        potential *= self._evaporation[season]
-        return Weather(precipitation=rain, temperature=temperature, potential_evapotranspiration=potential)
+        np.minimum(rain, np.float32(5), out=rain)
+        rain *= np.float32(climate.wet_cooling_c / 5)
+        temperature -= rain
+        out[1] = temperature
+        temperature += np.float32(5)
+        np.maximum(temperature, np.float32(0), out=temperature)
+        np.multiply(temperature, self._evaporation[season], out=out[2])
 
     def _field(
         self, shared: np.ndarray, modes: np.ndarray, at: int, parts: list[_Modes], deviations: list[float]
@@ -254,8 +270,8 @@ def extraterrestrial_radiation(day_of_year: np.ndarray, latitude: np.ndarray) ->
     Reference:
         Allen et al. 1998, FAO Irrigation and Drainage Paper 56, equations 21 to 25.
 
-    >>> float(extraterrestrial_radiation(np.array([246]), np.array([-20.0])).round(1)[0, 0])  # FAO-56, example 8
-    32.2
+    >>> extraterrestrial_radiation(np.array([246]), np.array([-20.0])).round(1)  # example 8 of FAO-56
+    array([[32.2]])
     """
     angle = 2 * np.pi * np.asarray(day_of_year)[:, None] / 365
     distance = 1 + 0.033 * np.cos(angle)
@@ -267,7 +283,7 @@ def extraterrestrial_radiation(day_of_year: np.ndarray, latitude: np.ndarray) ->
 
 
 def _mean_amount(threshold: np.ndarray) -> np.ndarray:
-    """Give the mean of ``max(threshold + w, 0)^1.5`` for a standard normal w, by Gauss-Legendre quadrature."""
+    """Give the mean of ``max(threshold + w, 0)^1.5`` for a standard normal w, by quadrature."""
     node, weight = np.polynomial.legendre.leggauss(_QUANTILES)
     low, high = -threshold, np.full_like(threshold, 9.0)
     w = low[:, None] + (high - low)[:, None] * (node + 1) / 2
