@@ -3,5 +3,20 @@
 from lightning_itwin.hydrology.alps_simulator import AlpsRun, AlpsSimulator
 from lightning_itwin.hydrology.climatology import Climatology
 from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
+from lightning_itwin.hydrology.standardized_index import (
+    StandardizedIndex,
+    accumulate,
+    standardized_precipitation_index,
+    standardized_soil_moisture_index,
+)
 
-__all__ = ["AlpsRun", "AlpsSimulator", "Climatology", "ReferenceForecasts"]
+__all__ = [
+    "AlpsRun",
+    "AlpsSimulator",
+    "Climatology",
+    "ReferenceForecasts",
+    "StandardizedIndex",
+    "accumulate",
+    "standardized_precipitation_index",
+    "standardized_soil_moisture_index",
+]

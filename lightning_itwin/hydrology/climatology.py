@@ -31,7 +31,7 @@ class Climatology:
     probability k / (n + 1).
 
     A season of a cell in which the variable hardly varies, such as frozen soil, has 1 % of the cell's
-    greatest standard deviation over the year. A cell without enough values at a centre, or that never varies, is
+    greatest standard deviation over the year. A cell without enough values at a centre, or constant, is
     not ``usable``: its anomalies are NaN, as missing values are.
 
     Args:

@@ -48,6 +48,7 @@ from lightning_itwin.metrics.probabilistic import (
     QuantileCRPS,
     SkillScore,
 )
+from lightning_itwin.metrics.standardized_index import StandardizedGammaIndex
 
 __all__ = [
     "ROC",
@@ -71,6 +72,7 @@ __all__ = [
     "ReliabilityDiagram",
     "RootMeanSquaredError",
     "SkillScore",
+    "StandardizedGammaIndex",
     "at_levels",
     "brier_score",
     "cdf_asymmetric_laplace_mixture",
