@@ -8,42 +8,34 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 
 from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader
 from lightning_itwin.datamodules.hydro.evaluation_order import EvaluationOrder
 from lightning_itwin.datamodules.hydro.grid import Grid
 from lightning_itwin.datamodules.hydro.machine_memory import memory_for_data
-from lightning_itwin.datamodules.hydro.preparation import Preparation
+from lightning_itwin.datamodules.hydro.open_source import open_source
+from lightning_itwin.datamodules.hydro.prepared_data import PreparedData, TrainingData
 from lightning_itwin.datamodules.hydro.source import CubeSource
 from lightning_itwin.datamodules.hydro.splits import SplitError, SplitPeriods, split_cells, window_starts
-from lightning_itwin.datamodules.hydro.statistics import DomainMeans, HydroStatistics, gather_statistics
+from lightning_itwin.datamodules.hydro.statistics import HydroStatistics
 from lightning_itwin.datamodules.hydro.variables import HydroVariables
 from lightning_itwin.datamodules.hydro.window_order import TrainingOrder
-from lightning_itwin.datamodules.hydro.windows import (
-    BlockBuffer,
-    BlockWindows,
-    MemoryWindows,
-    WindowMaker,
-    WindowShape,
-)
-from lightning_itwin.datamodules.hydro.xarray_source import XarraySource
+from lightning_itwin.datamodules.hydro.windows import BlockWindows, MemoryWindows, WindowShape
 from lightning_itwin.hydrology import AlpsSimulator
 from lightning_itwin.hydrology.climatology import Climatology
+from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
 
 LEADS = (1, 3, 7, 14, 21, 30, 45, 60)
 _FILE_FORMAT = 1  # goes up when the simulator makes other values of the same settings
 _VARIABLES = HydroVariables()
 _PERIODS = SplitPeriods()
-_LEAST_YEARS_OF_NEW_CELLS = 5
 
 
 class GriddedHydroDataModule(LightningDataModule):
@@ -171,8 +163,7 @@ class GriddedHydroDataModule(LightningDataModule):
         self.seed = seed
         self._source: CubeSource | None = None
         self._statistics: HydroStatistics | None = None
-        self._windows: MemoryWindows | BlockWindows | None = None
-        self._climatology: Climatology | None = None
+        self._prepared: PreparedData | None = None
 
     @property
     def batch_size(self) -> int:
@@ -234,7 +225,12 @@ class GriddedHydroDataModule(LightningDataModule):
     @property
     def climatology(self) -> Climatology | None:
         """The target's climatology in the cells of ``grid``, once there are statistics; None without anomalies."""
-        return self._climatology
+        return None if self._prepared is None else self._prepared.climatology
+
+    @property
+    def reference_forecasts(self) -> ReferenceForecasts | None:
+        """What a forecast has to beat, in the cells of ``grid``, as ``climatology``."""
+        return None if self._prepared is None else self._prepared.reference_forecasts
 
     @property
     def target_scale(self) -> tuple[float, float] | None:
@@ -266,7 +262,7 @@ class GriddedHydroDataModule(LightningDataModule):
             return
         self.prepare_data()  # for a node that does not see the folder where rank 0 has written
         path = self.path if self.path is not None else str(self.simulated_file)
-        self._source = XarraySource(path, self.variables)
+        self._source = open_source(path, self.variables)
 
     def train_dataloader(self) -> EventLoader:
         span = self._span("train")
@@ -351,7 +347,7 @@ class GriddedHydroDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if "statistics" in state_dict:
             self._statistics = HydroStatistics.from_state_dict(state_dict["statistics"])
-            self._windows = None
+            self._prepared = None
 
     @property
     def _rank(self) -> int:
@@ -420,140 +416,20 @@ class GriddedHydroDataModule(LightningDataModule):
 
     def _prepare(self) -> MemoryWindows | BlockWindows:
         """Get statistics, and the data where they fit into memory."""
-        if self._windows is not None:
-            return self._windows
-        source, grid = self.source, self.grid
-        values = self._read_all() if self.in_memory else None
-        if self._statistics is None:
-            self._statistics = gather_statistics(
-                self._cell_blocks(values, *self._span("train")),
-                source.columns,
-                source.statics,
-                grid,
-                train=self._span("train"),
-                train_cells=split_cells(grid, "train", self.interval_value, self.block_split, self.seed),
-                anomaly=self.anomaly,
-            )
-        self._statistics.check_columns(source.columns)
-        self._climatology = self._local_climatology(self._statistics, values)
-        preparation = Preparation(self._statistics, grid, self._climatology)
-        if values is not None:
-            for begin in range(0, grid.series, 256):
-                some = values[begin : begin + 256]
-                preparation(some, np.arange(begin, begin + len(some)), 0)
-        maker = WindowMaker(
-            self._shape,
-            grid,
-            self._static(self._statistics),
-            self._context_series(values, preparation),
-            preparation,
-            tables=values is not None,
+        if self._prepared is not None:
+            return self._prepared.windows
+        data = TrainingData(
+            source=self.source,
+            shape=self._shape,
+            leads=self.leads,
+            context=len(self.context_names),
+            block_series=self._block_series,
+            in_memory=self.in_memory,
+            train=lambda: self._span("train"),
+            train_cells=lambda: split_cells(
+                self.grid, "train", self.interval_value, self.block_split, self.seed
+            ),
         )
-        if values is not None:
-            self._windows = MemoryWindows(maker, values)
-        else:
-            self._windows = BlockWindows(maker, source, preparation, BlockBuffer())
-        return self._windows
-
-    def _read_all(self) -> Tensor:
-        values = torch.empty(self.grid.series, self.grid.axis.size, self.source.columns.width)
-        array = values.numpy()
-        for series, first, end in self.source.tiles(int(self.block_mib * 2**20)):
-            if series.size == series[-1] - series[0] + 1:
-                array[series[0] : series[-1] + 1, first:end] = self.source.read(series, first, end)
-            else:
-                array[series, first:end] = self.source.read(series, first, end)
-        return values
-
-    def _cell_blocks(
-        self, values: Tensor | None, first: int, end: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give values cell by cell, all realizations of a cell in one block, in the order of the cells."""
-        grid = self.grid
-        step = max(1, min(grid.cells, self._block_series // grid.realizations, 1024))
-        for begin in range(0, grid.cells, step):
-            cells = np.arange(begin, min(begin + step, grid.cells))
-            series = (np.arange(grid.realizations)[:, None] * grid.cells + cells).ravel()
-            if values is None:
-                yield series, self.source.read(series, first, end)
-            else:
-                yield series, values[torch.from_numpy(series), first:end].numpy()
-
-    def _static(self, statistics: HydroStatistics) -> Tensor:
-        maps = torch.from_numpy(np.ascontiguousarray(self.source.statics))
-        return ((maps - statistics.static_mean) / statistics.static_deviation).nan_to_num(0.0, 0.0, 0.0)
-
-    def _context_series(self, values: Tensor | None, preparation: Preparation) -> Tensor:
-        grid = self.grid
-        width = len(self.context_names)
-        means = DomainMeans(grid.realizations, grid.axis.size, width)
-        if width:
-            inputs = len(self.source.columns.inputs)
-            chosen = [*range(inputs), -1][:width]
-            for series, block in self._prepared_blocks(values, preparation):
-                means.add(series // grid.cells, block[:, :, chosen].numpy())
-        return means.result()
-
-    def _prepared_blocks(
-        self, values: Tensor | None, preparation: Preparation
-    ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        size, count = self.grid.axis.size, self.grid.series
-        step = min(self._block_series, 256)
-        for begin in range(0, count, step):
-            series = np.arange(begin, min(begin + step, count))
-            if values is not None:
-                yield series, values[begin : begin + step]
-                continue
-            block = torch.from_numpy(self.source.read(series, 0, size))
-            preparation(block, series, 0)
-            yield series, block
-
-    def _local_climatology(self, statistics: HydroStatistics, values: Tensor | None) -> Climatology | None:
-        """Give the climatology in the order of this grid's cells; make that of new cells where years suffice."""
-        known = statistics.climatology
-        if not self.anomaly or known is None:
-            if self.anomaly:
-                raise ValueError(
-                    "The checkpoint was trained with anomaly=False and has no climatology; set anomaly to false."
-                )
-            return None
-        cells, new = statistics.cells_of(self.grid)
-        if not new.size and np.array_equal(cells, np.arange(len(known))):
-            return known
-        state = known.state_dict()
-        parts = {
-            name: state[name][torch.from_numpy(cells)]
-            for name in ("mean", "standard_deviation", "percentiles")
-        }
-        if new.size:
-            first, end = self._span("train")
-            fraction = torch.from_numpy(self.grid.axis.year_fraction()[first:end])
-            position = self.grid.positions()[new[0]]
-            told = (
-                f"{new.size} of {self.grid.cells} cells, such as {position[0]:.4f} N {position[1]:.4f} E, are none of "
-                f"the training's"
-            )
-            if end - first < 365 * _LEAST_YEARS_OF_NEW_CELLS:
-                raise SplitError(
-                    f"{told}, so there is no climatology of them, and the training period has {end - first} days here: "
-                    f"{_LEAST_YEARS_OF_NEW_CELLS} years are needed for one. Give a file with more years, or the cells "
-                    f"of the training alone."
-                )
-            for begin in range(0, new.size, 256):
-                some = new[begin : begin + 256]
-                series = (np.arange(self.grid.realizations)[:, None] * self.grid.cells + some).ravel()
-                block = (
-                    values[torch.from_numpy(series), first:end, -1].numpy()
-                    if values is not None
-                    else self.source.read(series, first, end)[:, :, -1]
-                )
-                pooled = np.moveaxis(block.reshape(self.grid.realizations, some.size, -1), 0, 1)
-                made = Climatology.fit(
-                    np.ascontiguousarray(pooled).reshape(some.size, -1),
-                    fraction.repeat(self.grid.realizations),
-                ).state_dict()
-                for name in parts:
-                    parts[name][torch.from_numpy(some)] = made[name]
-        return Climatology(
-            parts["mean"], parts["standard_deviation"], parts["percentiles"], known.levels, known.window_days
-        )
+        self._prepared = data.prepare(self._statistics, self.anomaly)
+        self._statistics = self._prepared.statistics
+        return self._prepared.windows

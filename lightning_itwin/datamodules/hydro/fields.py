@@ -174,7 +174,7 @@ class Field:
             parts.ROW: slice(int(row.min()), int(row.max()) + 1),
             parts.COLUMN: slice(int(column.min()), int(column.max()) + 1),
         }
-        order = (parts.REALIZATION, parts.TIME, parts.ROW, parts.COLUMN, parts.LEAD)
-        box = piece.read({**where, **span}, order, slabs)[0]
+        on_grid = (parts.REALIZATION, parts.TIME, parts.ROW, parts.COLUMN, parts.LEAD)
+        box = piece.read({**where, **span}, on_grid, slabs)[0]
         row, column = row - span[parts.ROW].start, column - span[parts.COLUMN].start
         return np.moveaxis(box[:, row, column], 0, 1), None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_itwin.datamodules.hydro.grid import Grid
 from lightning_itwin.datamodules.hydro.statistics import HydroStatistics
+from lightning_itwin.datamodules.hydro.year_weights import centre_weights
 from lightning_itwin.hydrology.climatology import Climatology
 
 DROUGHT_LEVELS = (0.20, 0.10, 0.05)
@@ -69,15 +70,3 @@ class Preparation:
                 target /= self.climatology.standard_deviation[some] @ weights
             inputs = block[:, :, : self.inputs]
             inputs.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def centre_weights(year_fraction: np.ndarray, centres: int) -> Tensor:
-    """Give the weights with which centres over the year make up each day, (K, T) float32."""
-    position = year_fraction.astype(np.float64) * centres
-    before = np.floor(position).astype(np.int64)
-    share = position - before
-    weights = np.zeros((centres, year_fraction.size), dtype=np.float32)
-    day = np.arange(year_fraction.size)
-    np.add.at(weights, (before % centres, day), (1 - share).astype(np.float32))
-    np.add.at(weights, ((before + 1) % centres, day), share.astype(np.float32))
-    return torch.from_numpy(weights)

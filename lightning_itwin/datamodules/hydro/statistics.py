@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.datamodules.hydro.column_sums import ColumnSums
 from lightning_itwin.datamodules.hydro.grid import Grid
 from lightning_itwin.datamodules.hydro.source import Columns
 from lightning_itwin.datamodules.hydro.variables import VariableError, check_plausible
+from lightning_itwin.datamodules.hydro.year_weights import centre_weights
 from lightning_itwin.hydrology.climatology import Climatology
+from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
 
+# 5 % steps, and the tails by which extremes are judged
+REFERENCE_LEVELS = (0.025, *(round(0.05 * step, 2) for step in range(1, 20)), 0.975)
 _ROWS = 256
 
 
@@ -30,6 +35,7 @@ class HydroStatistics:
         static_mean, static_deviation: (S,).
         target_scale: mean and deviation of the target over all cells.
         climatology: of the target in each cell, or None without anomalies.
+        reference_forecasts: what a forecast has to beat, or None without anomalies.
         positions: latitude and longitude of the cells, (M, 2) float64.
     """
 
@@ -40,6 +46,7 @@ class HydroStatistics:
     static_deviation: Tensor
     target_scale: tuple[float, float]
     climatology: Climatology | None
+    reference_forecasts: ReferenceForecasts | None
     positions: Tensor
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,13 +67,16 @@ class HydroStatistics:
             "static_deviation": self.static_deviation,
             "target_scale": list(self.target_scale),
             "climatology": None if self.climatology is None else self.climatology.state_dict(),
+            "reference_forecasts": (
+                None if self.reference_forecasts is None else self.reference_forecasts.state_dict()
+            ),
             "positions": self.positions,
         }
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> HydroStatistics:
         """Make them again."""
-        climatology = state["climatology"]
+        climatology, reference = state["climatology"], state["reference_forecasts"]
         return cls(
             columns=Columns(
                 inputs=tuple(state["inputs"]),
@@ -84,6 +94,7 @@ class HydroStatistics:
             static_deviation=state["static_deviation"],
             target_scale=(float(state["target_scale"][0]), float(state["target_scale"][1])),
             climatology=None if climatology is None else Climatology.from_state_dict(climatology),
+            reference_forecasts=None if reference is None else ReferenceForecasts.from_state_dict(reference),
             positions=state["positions"],
         )
 
@@ -122,147 +133,115 @@ class HydroStatistics:
         return cells, np.flatnonzero(cells < 0)
 
 
-class ColumnSums:
-    """Adds up mean, deviation and range of columns, block by block, in double precision.
+class TrainingPass:
+    """One pass over the days of training, which makes scales, climatology and reference forecasts.
 
     Args:
-        width: number of columns, V.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.count, self.sum, self.squares = np.zeros((3, width))
-        self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
-        self._shift: np.ndarray | None = None
-
-    def add(self, values: np.ndarray) -> None:
-        """Add values, NaN is missing, (..., V)."""
-        flat = values.reshape(-1, values.shape[-1])
-        for begin in range(0, len(flat), 2**18):
-            some = flat[begin : begin + 2**18]
-            if self._shift is None:
-                with np.errstate(invalid="ignore"):
-                    total, present = np.nansum(some, axis=0), np.isfinite(some).sum(axis=0)
-                self._shift = total / np.maximum(present, 1)  # near the mean, so that squares lose no digits
-            missing = ~np.isfinite(some)
-            present = (~missing).sum(axis=0)
-            self.low = np.fmin(self.low, np.where(missing, np.inf, some).min(axis=0))
-            self.high = np.fmax(self.high, np.where(missing, -np.inf, some).max(axis=0))
-            centred = np.where(missing, 0.0, some - self._shift)
-            self.count += present
-            self.sum += centred.sum(axis=0)
-            self.squares += np.einsum("ij,ij->j", centred, centred)
-
-    def mean_and_deviation(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give both, (V,); a column that is constant or empty has deviation 1."""
-        count = np.maximum(self.count, 1)
-        shift = 0.0 if self._shift is None else self._shift
-        mean = self.sum / count
-        variance = np.maximum(self.squares / count - mean**2, 0.0)
-        deviation = np.sqrt(variance)
-        mean = mean + shift
-        constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
-        return mean, np.where(constant, 1.0, deviation)
-
-
-class DomainMeans:
-    """Adds up the mean of the domain for each day and realization.
-
-    Args:
-        realizations, days, width: R, T and C.
-    """
-
-    def __init__(self, realizations: int, days: int, width: int) -> None:
-        self.sum = np.zeros((realizations, days, width))
-        self.count = np.zeros((realizations, days, width))
-
-    def add(self, realization: np.ndarray, values: np.ndarray) -> None:
-        """Add a block of standardised values, NaN is missing, (n, T, C), of some realizations, (n,)."""
-        for one in np.unique(realization):
-            some = values[realization == one]
-            missing = np.isnan(some)
-            self.sum[one] += np.where(missing, 0.0, some).sum(axis=0)
-            self.count[one] += (~missing).sum(axis=0)
-
-    def result(self) -> Tensor:
-        """Give the means, 0 on days without a value, (R, T, C) float32."""
-        return torch.from_numpy((self.sum / np.maximum(self.count, 1)).astype(np.float32))
-
-
-def gather_statistics(
-    blocks: Iterable[tuple[np.ndarray, np.ndarray]],
-    columns: Columns,
-    statics: np.ndarray,
-    grid: Grid,
-    *,
-    train: tuple[int, int],
-    train_cells: np.ndarray,
-    anomaly: bool,
-) -> HydroStatistics:
-    """Go once through the data and make the statistics of the training.
-
-    Args:
-        blocks: series and their values on the days of training, in the variables' units, (n,) and (n, T, V); a
-            block holds the same cells in all realizations, and cells follow one another.
-        columns, statics, grid: of the data.
+        columns, grid: of the data.
         train: the days of training.
         train_cells: the cells whose inputs count.
-        anomaly: whether to make a climatology.
-
-    Raises:
-        VariableError: an input has no value in training, or values that cannot be.
-        ValueError: the training period is too short for a climatology.
+        leads: of the reference forecasts, in days; none without anomalies.
     """
-    sums, raw = ColumnSums(columns.width), ColumnSums(columns.width)
-    fraction = torch.from_numpy(grid.axis.year_fraction()[train[0] : train[1]])
-    logarithms = [columns.inputs.index(name) for name in columns.logarithms]
-    trained = np.isin(np.arange(grid.cells), train_cells)
-    parts: list[Climatology] = []
-    for series, values in blocks:
-        if anomaly:
-            cells = series.size // grid.realizations
-            target = values[:, :, -1].reshape(grid.realizations, cells, -1)
-            pooled = np.ascontiguousarray(np.moveaxis(target, 0, 1)).reshape(cells, -1)
-            parts.append(Climatology.fit(pooled, fraction.repeat(grid.realizations)))
-        kept = trained[series % grid.cells]
+
+    def __init__(
+        self, columns: Columns, grid: Grid, train: tuple[int, int], train_cells: np.ndarray, leads: list[int]
+    ) -> None:
+        self._columns, self._grid, self._leads = columns, grid, leads
+        self._fraction = torch.from_numpy(grid.axis.year_fraction()[train[0] : train[1]])
+        self._trained = np.isin(np.arange(grid.cells), train_cells)
+        self._raw, self._sums = ColumnSums(columns.width), ColumnSums(columns.width)
+        self._parts: list[Climatology] = []
+
+    def run(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], statics: np.ndarray) -> HydroStatistics:
+        """Go through the data.
+
+        Args:
+            blocks: series and their values on the days of training, in the variables' units, (n,) and (n, T, V); a
+                block holds the same cells in all realizations, and cells follow one another.
+            statics: maps, (M, S).
+
+        Raises:
+            VariableError: an input has no value in training, or values that cannot be.
+            ValueError: the training period is too short for a climatology.
+        """
+        reference = None
+        if self._leads:
+            gap = torch.zeros(self._leads[-1])
+            fraction = torch.cat([self._fraction, gap]).repeat(self._grid.realizations)
+            reference = ReferenceForecasts.fit(
+                self._anomalies(blocks), fraction, self._leads, REFERENCE_LEVELS
+            )
+        else:
+            for _, values in blocks:
+                self._add(_, values)
+        return self._result(statics, reference)
+
+    def _anomalies(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Tensor]:
+        """Give the anomalies of a block of cells, realizations one after the other with a gap between, and add
+        the block to everything else."""
+        histories, days = self._grid.realizations, len(self._fraction)
+        repeated = self._fraction.repeat(histories)
+        for series, values in blocks:
+            self._add(series, values)
+            cells = series.size // histories
+            target = np.moveaxis(values[:, :, -1].reshape(histories, cells, days), 0, 1)
+            pooled = torch.from_numpy(np.ascontiguousarray(target)).view(cells, histories * days)
+            made = Climatology.fit(pooled, repeated)
+            self._parts.append(made)
+            weights = centre_weights(self._fraction.numpy(), made.mean.shape[1])
+            anomaly = torch.full((cells, histories, days + self._leads[-1]), torch.nan)
+            anomaly[:, :, :days] = pooled.view(cells, histories, days)
+            anomaly[:, :, :days] -= (made.mean @ weights)[:, None]
+            anomaly[:, :, :days] /= (made.standard_deviation @ weights)[:, None]
+            yield anomaly.view(cells, -1)
+
+    def _add(self, series: np.ndarray, values: np.ndarray) -> None:
+        kept = self._trained[series % self._grid.cells]
+        logarithms = [self._columns.inputs.index(name) for name in self._columns.logarithms]
         for begin in range(0, series.size, _ROWS):
             some = values[begin : begin + _ROWS][kept[begin : begin + _ROWS]]
             if not some.size:
                 continue
-            raw.add(some)
+            self._raw.add(some)
             some = some.copy()
             for column in logarithms:
                 some[:, :, column] = log_of(some[:, :, column])
-            sums.add(some)
-    names = columns.names
-    raw_mean, _ = raw.mean_and_deviation()
-    for column, name in enumerate(names):
-        if not raw.count[column]:
-            raise VariableError(f"{name} has no value on the days of training.")
-        meaning = columns.meanings.get(name)
-        check_plausible(name, meaning, raw.low[column], raw.high[column], raw_mean[column])
-    mean, deviation = sums.mean_and_deviation()
-    of_maps = ColumnSums(statics.shape[1])
-    if statics.shape[1]:
-        of_maps.add(statics[train_cells].astype(np.float64))
-    static_mean, static_deviation = of_maps.mean_and_deviation()
-    climatology = None
-    if parts:
-        climatology = Climatology(
-            torch.cat([part.mean for part in parts]),
-            torch.cat([part.standard_deviation for part in parts]),
-            torch.cat([part.percentiles for part in parts]),
-            parts[0].levels,
-            parts[0].window_days,
+            self._sums.add(some)
+
+    def _result(self, statics: np.ndarray, reference: ReferenceForecasts | None) -> HydroStatistics:
+        raw, columns = self._raw, self._columns
+        raw_mean, _ = raw.mean_and_deviation()
+        for column, name in enumerate(columns.names):
+            if not raw.count[column]:
+                raise VariableError(f"{name} has no value on the days of training.")
+            meaning = columns.meanings.get(name)
+            check_plausible(name, meaning, raw.low[column], raw.high[column], raw_mean[column])
+        mean, deviation = self._sums.mean_and_deviation()
+        of_maps = ColumnSums(statics.shape[1])
+        if statics.shape[1]:
+            of_maps.add(statics[self._trained].astype(np.float64))
+        static_mean, static_deviation = of_maps.mean_and_deviation()
+        return HydroStatistics(
+            columns=columns,
+            mean=torch.from_numpy(mean[:-1].astype(np.float32)),
+            deviation=torch.from_numpy(deviation[:-1].astype(np.float32)),
+            static_mean=torch.from_numpy(static_mean.astype(np.float32)),
+            static_deviation=torch.from_numpy(static_deviation.astype(np.float32)),
+            target_scale=(float(mean[-1]), float(deviation[-1])),
+            climatology=join(self._parts) if self._parts else None,
+            reference_forecasts=reference,
+            positions=torch.from_numpy(np.ascontiguousarray(self._grid.positions())),
         )
-    return HydroStatistics(
-        columns=columns,
-        mean=torch.from_numpy(mean[:-1].astype(np.float32)),
-        deviation=torch.from_numpy(deviation[:-1].astype(np.float32)),
-        static_mean=torch.from_numpy(static_mean.astype(np.float32)),
-        static_deviation=torch.from_numpy(static_deviation.astype(np.float32)),
-        target_scale=(float(mean[-1]), float(deviation[-1])),
-        climatology=climatology,
-        positions=torch.from_numpy(np.ascontiguousarray(grid.positions())),
+
+
+def join(parts: list[Climatology]) -> Climatology:
+    """Put climatologies of blocks of cells together, in their order."""
+    return Climatology(
+        torch.cat([part.mean for part in parts]),
+        torch.cat([part.standard_deviation for part in parts]),
+        torch.cat([part.percentiles for part in parts]),
+        parts[0].levels,
+        parts[0].window_days,
     )
 
 

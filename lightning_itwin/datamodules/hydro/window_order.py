@@ -140,7 +140,7 @@ class TrainingOrder:
 
     @property
     def _all_series(self) -> np.ndarray:
-        return self._series  # type: ignore[attr-defined, no-any-return]
+        return self._series  # type: ignore[attr-defined]
 
     def _block_size(self) -> int:
         return max(1, min(self.block_series, self._all_series.size // self.world_size))

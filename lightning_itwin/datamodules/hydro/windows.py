@@ -209,10 +209,9 @@ class BlockWindows:
         else:
             series, first, end = events.block, 0, size
             rows = np.searchsorted(series, events.series)
-            values = self._buffer.holds(self, series)
-            if values is None:
-                values = self._load(series, first, end)
-                self._buffer.keep(self, series, values)
+            held = self._buffer.holds(self, series)
+            values = self._load(series, first, end) if held is None else held
+            self._buffer.keep(self, series, values)
         return self._maker.make(values, first, torch.from_numpy(rows.astype(np.int64)), events)
 
     def _load(self, series: np.ndarray, first: int, end: int) -> Tensor:
