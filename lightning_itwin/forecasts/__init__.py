@@ -1,4 +1,4 @@
-"""Forecast files, warning levels and verification: numbers in, files, scores, figures and a page out. No Trainer.
+"""Forecast files, warning levels and verification: files, scores, figures and a page of numbers. No Trainer.
 
 A model predicts quantiles of the standardised anomaly, and this room does the rest::
 

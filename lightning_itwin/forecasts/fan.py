@@ -20,7 +20,7 @@ class FanExample:
         levels: of the quantiles, (Q,).
         quantiles: of the standardised anomaly, (L, Q).
         truth: what came on every day from 1 to the longest lead, (longest lead,), or None.
-        thresholds: P20, P10 and P5 on the days of the past and of the forecast, (D + longest lead, 3), or None.
+        thresholds: P20, P10 and P5 on the days of past and forecast, (D + longest lead, 3), or None.
         issued: date of issue, datetime64[D], or None: the axis then counts days from issue.
         unit: of all values.
     """

@@ -28,19 +28,19 @@ class ForecastGrid(Protocol):
     """
 
     @property
-    def lat(self) -> np.ndarray: ...  # noqa: D102
+    def lat(self) -> np.ndarray: ...
     @property
-    def lon(self) -> np.ndarray: ...  # noqa: D102
+    def lon(self) -> np.ndarray: ...
     @property
-    def row(self) -> np.ndarray: ...  # noqa: D102
+    def row(self) -> np.ndarray: ...
     @property
-    def column(self) -> np.ndarray: ...  # noqa: D102
+    def column(self) -> np.ndarray: ...
     @property
-    def realizations(self) -> int: ...  # noqa: D102
+    def realizations(self) -> int: ...
     @property
-    def times(self) -> np.ndarray: ...  # noqa: D102
+    def times(self) -> np.ndarray: ...
     @property
-    def dims(self) -> tuple[str, str]: ...  # noqa: D102
+    def dims(self) -> tuple[str, str]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,9 @@ class ForecastLayout:
         leads: days ahead, rising, from 0, (L,).
         levels: of the quantiles, rising, between 0 and 1, (Q,).
         target: what is forecast.
-        attributes: global attributes, such as ``model``, ``calibration``, ``institution``, ``references``; text
-            or numbers. Absolute paths are cut to their last part: a file tells nothing of the machine that made it.
+        attributes: global attributes, such as ``model``, ``calibration``, ``institution``, ``references``;
+            text or numbers. Absolute paths are cut to their last part: a file tells nothing of the machine
+            that made it.
         grid_mapping: CF attributes of the grid mapping where it is known, such as
             ``{"grid_mapping_name": "latitude_longitude", "semi_major_axis": 6378137.0}``.
 

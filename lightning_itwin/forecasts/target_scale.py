@@ -21,8 +21,8 @@ class TargetScale(Protocol):
         Args:
             standardised: (B, L) or (B, L, Q).
             series: which series, (B,) int64.
-            days: index of the valid day on the time axis, (B, L) int64; it may lie beyond the axis' end as far as
-                the year fractions reach.
+            days: index of the valid day on the time axis, (B, L) int64; it may lie beyond the axis' end as
+                far as the year fractions reach.
 
         Returns:
             Values, of the shape of ``standardised``.
@@ -54,7 +54,7 @@ class ClimatologyScale:
         # one row a forecast day, so that cells and fractions are of one length
         cells = cells.unsqueeze(-1).expand(batch, leads).reshape(-1)
         fraction = self.year_fraction.to(device)[days.reshape(-1)].unsqueeze(-1)
-        found = self.climatology.value(flat, cells, fraction.expand_as(flat))
+        found = self.climatology.value(flat, cells, fraction)
         return found.reshape(standardised.shape).to(standardised.device)
 
 

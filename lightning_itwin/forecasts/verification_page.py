@@ -44,7 +44,7 @@ def write_verification(
     grid: ForecastGrid | None = None,
     examples: Sequence[FanExample] = (),
 ) -> dict[str, Figure]:
-    """Write ``verification.html``, ``scores.csv``, ``scores.json`` and ``figures/*.png``; call it on one rank.
+    """Write ``verification.html``, ``scores.csv``, ``scores.json`` and ``figures/*.png``, on one rank.
 
     Args:
         folder: where to; made if needed.
