@@ -207,8 +207,8 @@ class IntervalCoverage(GroupedMetric):
         slots = self.slots(target, groups)
         y = target.unsqueeze(-1)
         held = ((low <= y) & (y <= high)).double() + 0 * (high - low)
-        self.add("held_count", slots, held.reshape(*slots.shape, -1))
-        self.add("width_sum", slots, (high - low).reshape(*slots.shape, -1))
+        self.add("held_count", slots, self.rows(held, len(self.coverage)))
+        self.add("width_sum", slots, self.rows(high - low, len(self.coverage)))
         self.add("sample_count", slots, torch.ones_like(slots))
 
     def compute(self) -> Tensor:

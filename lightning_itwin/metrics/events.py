@@ -210,7 +210,7 @@ class ROCCurve(GroupedMetric):
 
     Args:
         bins: number of bins of equal width from 0 to 1, or rising edges. Probabilities that share a bin are
-            ties; of an ensemble of M members, all that can be told apart are with ``M + 1`` bins or more.
+            ties; those of an ensemble of M members are told apart by ``M + 1`` bins.
         num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
 
     >>> curve = ROCCurve()
@@ -289,7 +289,7 @@ def bin_edges(bins: int | Sequence[float]) -> list[float]:
 def which_bin(value: Tensor, edges: Sequence[float]) -> Tensor:
     """Give the bin ``edge[k] <= value < edge[k + 1]`` of values from 0 to 1; 1 is in the last."""
     inner = torch.tensor(list(edges[1:-1]), dtype=value.dtype, device=value.device)
-    return torch.bucketize(value, inner, right=True)
+    return torch.bucketize(value.contiguous(), inner, right=True)
 
 
 def _consistency_bar(probability: Tensor, count: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

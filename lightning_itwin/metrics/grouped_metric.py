@@ -54,9 +54,9 @@ class GroupedMetric(Metric):
         default = torch.zeros(self._group_count, self._output_count, *trailing, dtype=torch.float64)
         self.add_state(name, default, dist_reduce_fx="sum")
 
-    def rows(self, value: Tensor) -> Tensor:
-        """Give a value per sample as rows, (R, O)."""
-        return value.reshape(-1, self._output_count)
+    def rows(self, value: Tensor, *trailing: int) -> Tensor:
+        """Give a value per sample as rows, (R, O), or several, (R, O, *trailing)."""
+        return value.reshape(-1, self._output_count, *trailing)
 
     def slots(self, target: Tensor, groups: Tensor | None) -> Tensor:
         """Give for each sample the place ``group * O + output`` where it is added, -1 for none: (R, O).

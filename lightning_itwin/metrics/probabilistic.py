@@ -166,7 +166,7 @@ class PinballLoss(MeanScore):
         """Add quantiles (..., outputs, Q) and what came, (..., outputs)."""
         loss = pinball_loss(quantiles, target, self.levels)
         slots = self.slots(target, groups)
-        self.add("score_sum", slots, loss.reshape(*slots.shape, -1))
+        self.add("score_sum", slots, self.rows(loss, len(self.levels)))
         self.add("sample_count", slots, torch.ones_like(slots))
 
     def compute(self) -> Tensor:
