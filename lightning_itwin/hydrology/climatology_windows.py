@@ -14,6 +14,7 @@ from torch import Tensor
 DAYS_PER_YEAR = 365.25
 Windows = list[tuple[Tensor, Tensor]]
 
+_EDGE = 1.02  # the tenth day is within 10 days of a centre in years of 360 to 366 days
 _LEAST_SPREAD = 0.01  # of the greatest standard deviation over a cell's year
 _CELLS_AT_ONCE = 512  # whose values stay in a core's cache
 
@@ -24,7 +25,7 @@ def year_windows(fraction: Tensor, centres: int, window_days: float) -> Windows:
     for centre in range(centres):
         phase = (fraction - centre / centres + 0.5) % 1.0  # 0.5 at the centre, so no window is cut in two
         year = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.diff(phase) < 0).cumsum(0)])
-        inside = ((phase - 0.5).abs() * DAYS_PER_YEAR <= window_days + 1e-6).nonzero().squeeze(-1)
+        inside = ((phase - 0.5).abs() * DAYS_PER_YEAR <= _EDGE * window_days).nonzero().squeeze(-1)
         found.append((inside, torch.unique(year[inside], return_inverse=True)[1]))
     return found
 

@@ -118,7 +118,7 @@ def empirical_cdf(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
         Gringorten 1963, J. Geophys. Res. 68, 813.
     """
     torch = require("torch", extra="drought")
-    known = torch.from_numpy(np.where(np.isfinite(ordered), ordered, np.inf))
+    known = torch.from_numpy(np.where(np.isfinite(ordered), ordered, np.inf)).contiguous()
     wanted = torch.from_numpy(np.where(np.isfinite(values), values, 0.0))
     wanted = wanted.expand(*known.shape[:-1], wanted.shape[-1]).contiguous()
     count = np.isfinite(ordered).sum(-1)[..., None]

@@ -20,7 +20,7 @@ class StandardizedGammaIndex(GroupedMetric):
 
     A group is a cell and calendar month, say: ``cell * 12 + month``. Thom's estimate needs sums alone, so
     nothing is stored, and the fit of many processes is that of one: ``update`` with the values of the
-    reference period, then :meth:`index`. Zeros are kept apart, as McKee does; a negative value has none. Other
+    reference period, then :meth:`index`. Zeros are kept apart, as McKee does. Other
     distributions, fitted in memory: :mod:`lightning_itwin.hydrology.standardized_index`.
 
     Args:
