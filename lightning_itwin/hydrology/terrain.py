@@ -126,7 +126,7 @@ def simulate_terrain(rows: int, columns: int, spacing_km: float, seed: int) -> T
         "annual_precipitation": 930 * np.clip(1 + 0.22 * high + 0.1 * fields["rain"], 0.4, 2.0),
         "wilting_point": wilting_point,
         "field_capacity": wilting_point + np.clip(0.19 + 0.03 * fields["soil"], 0.08, 0.3),
-        "root_depth": np.clip(680 - 120 * high + 135 * fields["depth"], 250, 1200),
+        "root_depth": np.clip(660 - 120 * high + 135 * fields["depth"], 250, 1200),
         "recharge_exponent": np.clip(2.4 + 0.6 * fields["soil"] + 0.3 * fields["rock"], 1.0, 5.0),
         "evaporation_limit": np.clip(0.75 + 0.08 * fields["texture"], 0.4, 1.0),
         "degree_day_factor": np.clip(3.2 + 0.5 * fields["snow"], 1.5, 5.5),

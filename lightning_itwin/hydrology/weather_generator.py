@@ -60,17 +60,17 @@ class Climate:
 
     regime_memory_days: float = 33.0
     regime_in_precipitation: float = 0.42
-    regime_in_temperature: float = 1.4
+    regime_in_temperature: float = 1.7
     precipitation: tuple[Component, ...] = (
-        Component(variance=0.25, memory=0.15),
-        Component(variance=0.57, memory=0.15, length_km=60.0),
+        Component(variance=0.2, memory=0.1),
+        Component(variance=0.62, memory=0.1, length_km=60.0),
         Component(variance=0.18, memory=0.05, length_km=20.0),
     )
     temperature: tuple[Component, ...] = (
-        Component(variance=2.5, memory=0.5),
-        Component(variance=1.5, memory=0.6, length_km=100.0),
+        Component(variance=2.0, memory=0.4),
+        Component(variance=1.5, memory=0.5, length_km=100.0),
     )
-    wetness: float = -0.05
+    wetness: float = 0.1
     wetness_cycle: float = 0.15
     intensity_cycle: float = 0.25
     wettest_day: float = 190.0
