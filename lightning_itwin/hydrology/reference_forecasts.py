@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 SEASONS = 12
-_PRIOR_DAYS = 60.0  # weight, in days, of all cells together against what a cell has shown in a season
+_PRIOR_DAYS = 30.0  # weight, in days, of all cells together against what a cell has shown in a season
 _SAMPLED_CELLS = 256  # at least, and less than twice as many, whose residuals make the quantiles
 
 
@@ -21,7 +21,7 @@ class ReferenceForecasts:
     Climatology: the quantiles that anomalies of a season had, all cells together. Damped persistence: the
     anomaly of the last day times a coefficient, plus a spread times the quantiles of the scaled residuals.
     Coefficient and spread are those of a cell, a season and a lead, drawn towards those of all cells by the
-    weight of 60 days; the quantiles are those of a season and a lead. Seasons are 12 points of the year,
+    weight of 30 days; the quantiles are those of a season and a lead. Seasons are 12 points of the year,
     between which all is interpolated linearly. An origin without an anomaly (NaN) is forecast by climatology.
 
     On simulated regions, coefficients by cell and season had a lower CRPS than those by cell or by season
