@@ -34,9 +34,9 @@ def test_the_damping_is_that_of_the_process(fitted: ReferenceForecasts) -> None:
     for column, lead in enumerate(LEADS[:2]):
         wanted = coefficient**lead
         found = fitted.coefficient[..., column].mean(1)
-        torch.testing.assert_close(found, wanted, rtol=0, atol=0.06)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0.09)
         spread = (1 - wanted**2).sqrt()
-        torch.testing.assert_close(fitted.spread[..., column].mean(1), spread, rtol=0.12, atol=0)
+        torch.testing.assert_close(fitted.spread[..., column].mean(1), spread, rtol=0.15, atol=0)
 
 
 def test_forecasts_hold_what_they_say_on_days_never_seen(fitted: ReferenceForecasts) -> None:
