@@ -1,18 +1,23 @@
-"""Worlds on this machine: torchrun for torch.distributed, horovodrun with Gloo for Horovod."""
+"""Worlds on this machine: torchrun for torch.distributed, horovodrun with Gloo for Horovod, bare ranks."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import platform
 import secrets
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning_itwin.launch.world import World, WorldEnd, failure_reason, log_tail
+from lightning_itwin.meters import host
 
 _MARK = "LIGHTNING_ITWIN_WORLD"
 _GRACE_S = 5.0
@@ -38,6 +43,7 @@ _STARTERS = {
         str(workers),
         sys.executable,
     ),
+    "ranks": lambda workers: ("-m", "lightning_itwin.launch.ranks", str(workers), sys.executable),
 }
 
 
@@ -59,14 +65,58 @@ class LocalLauncher:
         """
         return LocalWorld(world)
 
+    def adopt(self, world: World, identity: Mapping[str, Any]) -> LocalWorld | None:
+        """Take over a world that another process started; None where nothing of it lives here.
+
+        Args:
+            world: what was started.
+            identity: what the :attr:`LocalWorld.identity` of the starting process was.
+        """
+        starter = _Adopted(int(identity["pid"]), str(identity["started"]))
+        if identity["machine"] != _machine() or starter.poll() is not None:
+            return None
+        return LocalWorld(world, adopted=starter, mark=str(identity["mark"]))
+
+
+class _Adopted:
+    """A process that is no child of this one: known by its id and the time of its start.
+
+    Its exit code is unknown: 1 stands for it.
+    """
+
+    def __init__(self, pid: int, started: str) -> None:
+        self.pid = pid
+        self._started = started
+
+    def poll(self) -> int | None:
+        return None if process_start(self.pid) == self._started else 1
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline_s = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline_s is not None and time.monotonic() > deadline_s:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            time.sleep(0.1)
+        return code
+
 
 class LocalWorld:
-    """A world that runs on this machine."""
+    """A world that runs on this machine.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: what to start.
+        adopted: its starter, where it runs already.
+        mark: what its processes bear in their environment then.
+    """
+
+    def __init__(self, world: World, adopted: _Adopted | None = None, mark: str = "") -> None:
         self._world = world
-        self._mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._mark = mark or f"{os.getpid()}-{secrets.token_hex(8)}"
         self._started_s = time.monotonic()
+        self._process: subprocess.Popen[bytes] | _Adopted
+        if adopted is not None:
+            self._process = adopted
+            return
         command = _command(world)
         world.log.parent.mkdir(parents=True, exist_ok=True)
         with open(world.log, "wb") as log:
@@ -81,11 +131,27 @@ class LocalWorld:
                 start_new_session=True,
             )
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What another process of this machine needs to take the world over, ready for JSON."""
+        pid = self._process.pid
+        return {"machine": _machine(), "pid": pid, "started": process_start(pid), "mark": self._mark}
+
+    def poll(self) -> WorldEnd | None:
+        """Give the world's end, or None while it runs; a world past its timeout is ended."""
+        if self._process.poll() is None:
+            late_s = time.monotonic() - self._started_s - (self._world.timeout_s or math.inf)
+            return None if late_s < 0 else self.wait()
+        return self.wait()
+
     def wait(self) -> WorldEnd:
         """Wait for the world's end, or for its timeout; no process of it is left behind."""
         status = "ok"
+        left_s = None
+        if self._world.timeout_s is not None:
+            left_s = max(0.0, self._world.timeout_s - (time.monotonic() - self._started_s))
         try:
-            exit_code = self._process.wait(self._world.timeout_s)
+            exit_code = self._process.wait(left_s)
         except subprocess.TimeoutExpired:
             status = "timeout"
             exit_code = -signal.SIGKILL
@@ -115,6 +181,19 @@ class LocalWorld:
             time.sleep(0.1)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
+
+
+def process_start(pid: int) -> str | None:
+    """Give when a process of this machine started, in ticks since boot; None where it does not live."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _machine() -> str:
+    return f"{platform.node()} {host.machine_number()}"
 
 
 def _command(world: World) -> list[str]:

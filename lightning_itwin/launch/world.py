@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 _TAIL_LINES = 30
 _TAIL_CHARACTERS = 4000
@@ -23,7 +23,7 @@ class World:
     Args:
         command: what each of them runs after the interpreter, such as ``("-m", "package.module", "file")``.
         workers: their number.
-        starter: ``"torchrun"`` or ``"horovodrun"``.
+        starter: ``"torchrun"``, ``"horovodrun"`` or ``"ranks"`` (each told its rank, nothing else).
         log: file that takes the output of all of them.
         environment: variables beside those of this process.
         timeout_s: when it is ended by force; None for never.
@@ -57,6 +57,13 @@ class WorldEnd:
 class RunningWorld(Protocol):
     """A world that has been started."""
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What another process needs to take the world over, ready for JSON."""
+
+    def poll(self) -> WorldEnd | None:
+        """Give its end, or None while it runs; a world past its timeout is ended."""
+
     def wait(self) -> WorldEnd:
         """Wait for its end, or for its timeout, and leave no process of it behind."""
 
@@ -69,6 +76,9 @@ class Launcher(Protocol):
 
     def start(self, world: World) -> RunningWorld:
         """Start a world and come back at once."""
+
+    def adopt(self, world: World, identity: Mapping[str, Any]) -> RunningWorld | None:
+        """Take over a world that another process started; None where nothing of it lives."""
 
     def describe(self, world: World) -> str:
         """Give the command line or script that ``start`` would run."""
