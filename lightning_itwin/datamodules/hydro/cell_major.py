@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class CellMajorFolder:
         """Choose how many series make a file of about 4 MiB."""
         return max(1, _CHUNK_BYTES // (days * width * 4))
 
-    @property
+    @cached_property
     def chunk_files(self) -> list[Path]:
         """The files, in the order of the series."""
         count = -(-self.shape[0] // self.chunk)

@@ -8,9 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_VALUES_AT_ONCE = 2**18
+
 
 class ColumnSums:
-    """Adds up mean, deviation and range of columns, block by block, in double precision.
+    """Adds up mean, deviation and range of columns, block by block.
+
+    Sums over the series of a block are taken day by day, about a value near the mean; days and blocks add up in
+    double precision.
 
     Args:
         width: number of columns, V.
@@ -19,33 +24,41 @@ class ColumnSums:
     def __init__(self, width: int) -> None:
         self.count, self.sum, self.squares = np.zeros((3, width))
         self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
-        self._shift: np.ndarray | None = None
+        self._shift: Tensor | None = None
 
-    def add(self, values: np.ndarray) -> None:
-        """Add values, NaN is missing, (..., V)."""
-        flat = values.reshape(-1, values.shape[-1])
-        for begin in range(0, len(flat), 2**18):
-            some = flat[begin : begin + 2**18]
-            if self._shift is None:
-                with np.errstate(invalid="ignore"):
-                    total, present = np.nansum(some, axis=0), np.isfinite(some).sum(axis=0)
-                self._shift = total / np.maximum(present, 1)  # near the mean, so that squares lose no digits
-            missing = ~np.isfinite(some)
-            present = (~missing).sum(axis=0)
-            self.low = np.fmin(self.low, np.where(missing, np.inf, some).min(axis=0))
-            self.high = np.fmax(self.high, np.where(missing, -np.inf, some).max(axis=0))
-            centred = np.where(missing, 0.0, some - self._shift)
-            self.count += present
-            self.sum += centred.sum(axis=0)
-            self.squares += np.einsum("ij,ij->j", centred, centred)
+    def add(self, values: Tensor) -> None:
+        """Add values, NaN is missing, (n, T, V) float32, contiguous."""
+        days, width = values.shape[1:]
+        flat = values.view(len(values), days * width)
+        if self._shift is None:
+            self._shift = values.nanmean(dim=(0, 1)).nan_to_num(0.0)
+        shift = self._shift.repeat(days)
+        total = torch.zeros(3, days * width, dtype=torch.float64)
+        for begin in range(0, len(flat), max(1, _VALUES_AT_ONCE // (days * width))):
+            some = flat[begin : begin + max(1, _VALUES_AT_ONCE // (days * width))]
+            low, high = some.amin(0), some.amax(0)
+            centred = some - shift
+            if bool(low.isnan().any()):
+                missing = some.isnan()
+                low = torch.where(missing, torch.inf, some).amin(0)
+                high = torch.where(missing, -torch.inf, some).amax(0)
+                centred = torch.where(missing, 0.0, centred)
+                total[0] += (~missing).sum(0)
+            else:
+                total[0] += len(some)
+            total[1] += centred.sum(0)
+            total[2] += centred.square_().sum(0)
+            self.low = np.minimum(self.low, low.view(days, width).amin(0).numpy())
+            self.high = np.maximum(self.high, high.view(days, width).amax(0).numpy())
+        count, summed, squares = total.view(3, days, width).sum(1).numpy()
+        self.count, self.sum, self.squares = self.count + count, self.sum + summed, self.squares + squares
 
     def mean_and_deviation(self) -> tuple[np.ndarray, np.ndarray]:
         """Give both, (V,); a column that is constant or empty has deviation 1."""
         count = np.maximum(self.count, 1)
-        shift = 0.0 if self._shift is None else self._shift
+        shift = 0.0 if self._shift is None else self._shift.double().numpy()
         mean = self.sum / count
-        variance = np.maximum(self.squares / count - mean**2, 0.0)
-        deviation = np.sqrt(variance)
+        deviation = np.sqrt(np.maximum(self.squares / count - mean**2, 0.0))
         mean = mean + shift
         constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
         return mean, np.where(constant, 1.0, deviation)

@@ -34,6 +34,7 @@ from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
 
 LEADS = (1, 3, 7, 14, 21, 30, 45, 60)
 _FILE_FORMAT = 1  # goes up when the simulator makes other values of the same settings
+_CALENDAR_DAYS = 4 * 365 + 1  # after which the calendar repeats itself
 _VARIABLES = HydroVariables()
 _PERIODS = SplitPeriods()
 
@@ -265,7 +266,11 @@ class GriddedHydroDataModule(LightningDataModule):
         self._source = open_source(path, self.variables)
 
     def train_dataloader(self) -> EventLoader:
-        span = self._span("train")
+        span, days = self._span("train"), self._shape.days
+        windows = self.samples_per_epoch or self.grid.series * self.grid.axis.size
+        # an epoch reads as many days as its windows span, so a block need not be larger than that
+        enough = max(1, -(-windows * days // (self.grid.axis.size * self._world_size)))
+        block_series = min(self._block_series, enough)
         order = TrainingOrder(
             series=self._series("train"),
             starts=self._starts("train", span),
@@ -274,8 +279,8 @@ class GriddedHydroDataModule(LightningDataModule):
             rank=self._rank,
             world_size=self._world_size,
             seed=self.seed,
-            block_series=0 if self.in_memory else self._block_series,
-            block_windows=max(self.batch, self._block_series * self.grid.axis.size // self._shape.days),
+            block_series=0 if self.in_memory else block_series,
+            block_windows=max(self.batch, block_series * self.grid.axis.size // days),
         )
         return self._loader(order, self._epoch)
 
@@ -379,7 +384,9 @@ class GriddedHydroDataModule(LightningDataModule):
 
     @property
     def _block_series(self) -> int:
-        return max(1, int(self.block_mib * 2**20) // self._bytes(1))
+        """Series whose values and thresholds fit into a block."""
+        thresholds = (min(self.grid.axis.size, _CALENDAR_DAYS) + 2 * self._shape.days) * 3 * 4
+        return max(1, int(self.block_mib * 2**20) // (self._bytes(1) + thresholds * self.anomaly))
 
     def _span(self, split: str) -> tuple[int, int]:
         return self.periods.spans(self.grid.axis)[split]

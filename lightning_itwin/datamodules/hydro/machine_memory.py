@@ -1,7 +1,8 @@
-"""How much of the machine's memory data may take."""
+"""How much of the machine's memory data may take, and giving back what is not needed."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -24,3 +25,10 @@ def memory_for_data(processes: int) -> int:
             if text.isdigit():
                 there = min(there, int(text))
     return int(_SHARE * there / max(1, processes))
+
+
+def return_freed_memory() -> None:
+    """Have the C library give memory back that has been freed in small pieces; nothing where it cannot."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -14,7 +14,7 @@ from lightning_itwin.datamodules.hydro.year_weights import centre_weights
 from lightning_itwin.hydrology.climatology import Climatology
 
 DROUGHT_LEVELS = (0.20, 0.10, 0.05)
-_VALUES_AT_ONCE = 2**20
+_VALUES_AT_ONCE = 2**18
 
 
 class Preparation:
@@ -62,11 +62,37 @@ class Preparation:
                 amount.copy_(amount.clamp(min=0.0).log1p_())
             flat = block.view(len(block), days * width)
             torch.addcmul(shift, flat, scale, out=flat)
+            target = block[:, :, -1].clone()
             if self.climatology is not None and self._weights is not None:
                 weights = self._weights[:, first : first + days]
                 some = cells[rows]
-                target = block[:, :, -1]
                 target -= self.climatology.mean[some] @ weights
                 target /= self.climatology.standard_deviation[some] @ weights
-            inputs = block[:, :, : self.inputs]
-            inputs.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+            weather = block[:, :, self.inputs : -1].clone()
+            flat.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+            block[:, :, self.inputs : -1] = weather
+            block[:, :, -1] = target
+
+    def thresholds(self, series: np.ndarray, fraction: Tensor, out: Tensor) -> None:
+        """Lay out the drought thresholds of some series for every day, (n, T, P).
+
+        Args:
+            series: which, (n,).
+            fraction: of the year, (T,).
+            out: where to put them.
+        """
+        climatology = self.climatology
+        if climatology is None:
+            return
+        weights = centre_weights(fraction.numpy(), climatology.mean.shape[1])
+        columns = [
+            next(at for at, known in enumerate(climatology.levels) if abs(known - level) < 1e-6)
+            for level in DROUGHT_LEVELS
+        ]
+        cells = torch.from_numpy(series % self.cells)
+        for rows in torch.arange(len(cells)).split(max(1, _VALUES_AT_ONCE // (4 * len(fraction)))):
+            some = cells[rows]
+            mean, deviation = climatology.mean[some] @ weights, climatology.standard_deviation[some] @ weights
+            for place, column in enumerate(columns):
+                percentile = climatology.percentiles[some, :, column] @ weights
+                out[rows[0] : rows[-1] + 1, :, place] = percentile.sub_(mean).div_(deviation)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_itwin.datamodules.hydro.column_sums import DomainMeans
+from lightning_itwin.datamodules.hydro.machine_memory import return_freed_memory
 from lightning_itwin.datamodules.hydro.preparation import Preparation
 from lightning_itwin.datamodules.hydro.source import CubeSource
 from lightning_itwin.datamodules.hydro.splits import SplitError
@@ -90,6 +91,7 @@ class TrainingData:
             leads = self.leads if anomaly else []
             training = TrainingPass(source.columns, grid, train, self.train_cells(), leads)
             statistics = training.run(self._cell_blocks(values, *train), source.statics)
+            return_freed_memory()
         statistics.check_columns(source.columns)
         climatology, reference = self._of_these_cells(statistics, values) if anomaly else (None, None)
         preparation = Preparation(statistics, grid, climatology)
@@ -100,10 +102,10 @@ class TrainingData:
         maps = torch.from_numpy(np.ascontiguousarray(source.statics))
         static = ((maps - statistics.static_mean) / statistics.static_deviation).nan_to_num(0.0, 0.0, 0.0)
         context = self._domain_means(values, preparation)
-        maker = WindowMaker(self.shape, grid, static, context, preparation, tables=values is not None)
+        maker = WindowMaker(self.shape, grid, static, context, preparation)
         windows: MemoryWindows | BlockWindows
         if values is not None:
-            windows = MemoryWindows(maker, values)
+            windows = MemoryWindows(maker, values, grid.cells)
         else:
             windows = BlockWindows(maker, source, preparation, BlockBuffer())
         return PreparedData(

@@ -149,8 +149,10 @@ class TrainingPass:
         self._columns, self._grid, self._leads = columns, grid, leads
         self._fraction = torch.from_numpy(grid.axis.year_fraction()[train[0] : train[1]])
         self._trained = np.isin(np.arange(grid.cells), train_cells)
-        self._raw, self._sums = ColumnSums(columns.width), ColumnSums(columns.width)
-        self._parts: list[Climatology] = []
+        self._sums = ColumnSums(columns.width)
+        self._logarithms = {columns.inputs.index(name): ColumnSums(1) for name in columns.logarithms}
+        self._climatology: Climatology | None = None
+        self._filled = 0
 
     def run(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], statics: np.ndarray) -> HydroStatistics:
         """Go through the data.
@@ -187,7 +189,7 @@ class TrainingPass:
             target = np.moveaxis(values[:, :, -1].reshape(histories, cells, days), 0, 1)
             pooled = torch.from_numpy(np.ascontiguousarray(target)).view(cells, histories * days)
             made = Climatology.fit(pooled, repeated)
-            self._parts.append(made)
+            self._keep(made)
             weights = centre_weights(self._fraction.numpy(), made.mean.shape[1])
             anomaly = torch.full((cells, histories, days + self._leads[-1]), torch.nan)
             anomaly[:, :, :days] = pooled.view(cells, histories, days)
@@ -195,31 +197,46 @@ class TrainingPass:
             anomaly[:, :, :days] /= (made.standard_deviation @ weights)[:, None]
             yield anomaly.view(cells, -1)
 
+    def _keep(self, made: Climatology) -> None:
+        """Put the climatology of a block into tables of all cells, so that no small pieces stay in memory."""
+        if self._climatology is None:
+            tables = (
+                table.new_empty(self._grid.cells, *table.shape[1:])
+                for table in (made.mean, made.standard_deviation, made.percentiles)
+            )
+            mean, deviation, percentiles = tables
+            self._climatology = Climatology(mean, deviation, percentiles, made.levels, made.window_days)
+        rows = slice(self._filled, self._filled + len(made))
+        self._climatology.mean[rows] = made.mean
+        self._climatology.standard_deviation[rows] = made.standard_deviation
+        self._climatology.percentiles[rows] = made.percentiles
+        self._filled += len(made)
+
     def _add(self, series: np.ndarray, values: np.ndarray) -> None:
         kept = self._trained[series % self._grid.cells]
-        logarithms = [self._columns.inputs.index(name) for name in self._columns.logarithms]
         for begin in range(0, series.size, _ROWS):
-            some = values[begin : begin + _ROWS][kept[begin : begin + _ROWS]]
-            if not some.size:
+            rows = kept[begin : begin + _ROWS]
+            if not rows.any():
                 continue
-            self._raw.add(some)
-            some = some.copy()
-            for column in logarithms:
-                some[:, :, column] = log_of(some[:, :, column])
+            some = torch.from_numpy(np.ascontiguousarray(values[begin : begin + _ROWS][rows]))
             self._sums.add(some)
+            for column, sums in self._logarithms.items():
+                amount = some[:, :, column].clamp(min=0.0).log1p_()
+                sums.add(amount.unsqueeze(-1).contiguous())
 
     def _result(self, statics: np.ndarray, reference: ReferenceForecasts | None) -> HydroStatistics:
-        raw, columns = self._raw, self._columns
-        raw_mean, _ = raw.mean_and_deviation()
+        sums, columns = self._sums, self._columns
+        mean, deviation = sums.mean_and_deviation()
         for column, name in enumerate(columns.names):
-            if not raw.count[column]:
+            if not sums.count[column]:
                 raise VariableError(f"{name} has no value on the days of training.")
             meaning = columns.meanings.get(name)
-            check_plausible(name, meaning, raw.low[column], raw.high[column], raw_mean[column])
-        mean, deviation = self._sums.mean_and_deviation()
+            check_plausible(name, meaning, sums.low[column], sums.high[column], mean[column])
+        for column, of_logarithm in self._logarithms.items():
+            (mean[column],), (deviation[column],) = of_logarithm.mean_and_deviation()
         of_maps = ColumnSums(statics.shape[1])
         if statics.shape[1]:
-            of_maps.add(statics[self._trained].astype(np.float64))
+            of_maps.add(torch.from_numpy(statics[self._trained][None]))
         static_mean, static_deviation = of_maps.mean_and_deviation()
         return HydroStatistics(
             columns=columns,
@@ -228,7 +245,7 @@ class TrainingPass:
             static_mean=torch.from_numpy(static_mean.astype(np.float32)),
             static_deviation=torch.from_numpy(static_deviation.astype(np.float32)),
             target_scale=(float(mean[-1]), float(deviation[-1])),
-            climatology=join(self._parts) if self._parts else None,
+            climatology=self._climatology,
             reference_forecasts=reference,
             positions=torch.from_numpy(np.ascontiguousarray(self._grid.positions())),
         )
@@ -243,8 +260,3 @@ def join(parts: list[Climatology]) -> Climatology:
         parts[0].levels,
         parts[0].window_days,
     )
-
-
-def log_of(values: np.ndarray) -> np.ndarray:
-    """Give log(1 + x) of an amount, whose values a little below zero count as none."""
-    return np.log1p(np.maximum(values, 0.0))

@@ -48,8 +48,6 @@ class WindowMaker:
         static: standardised maps, (M, S).
         context: means of the domain, (R, T, C).
         preparation: of the data, for thresholds.
-        tables: whether the thresholds of each cell are laid out once for all days, which is quicker and takes
-            memory.
     """
 
     def __init__(
@@ -59,7 +57,6 @@ class WindowMaker:
         static: Tensor,
         context: Tensor,
         preparation: Preparation,
-        tables: bool,
     ) -> None:
         self.shape = shape
         self._static = static
@@ -69,20 +66,22 @@ class WindowMaker:
         self._before = shape.days
         extended = _extended_fraction(grid, self._before, shape.days)
         self._fraction = torch.from_numpy(extended)
-        self._climatology = preparation.climatology
-        self._thresholds: Tensor | None = None
-        if tables and self._climatology is not None:
-            self._cycle = _cycle(extended, grid.axis.size + 2 * shape.days)
-            length = min(self._cycle + shape.days, extended.size)
-            of_cycle = self._fraction[:length]
-            every = torch.arange(self._cells)
-            self._thresholds = torch.empty(self._cells, length, len(DROUGHT_LEVELS))
-            for some in every.split(256):
-                self._thresholds[some] = self._climatology.thresholds(
-                    some, of_cycle.expand(len(some), -1), DROUGHT_LEVELS
-                ).float()
+        self._preparation = preparation
+        self._cycle = _cycle(extended, grid.axis.size + 2 * shape.days)
+        self._of_cycle = self._fraction[: min(self._cycle + shape.days, extended.size)]
 
-    def make(self, values: Tensor, first: int, rows: Tensor, windows: Windows) -> HydroBatch:
+    def table_shape(self, series: int) -> tuple[int, int, int]:
+        """Give the shape of a table of thresholds, (n, days after which the calendar repeats itself + W, P)."""
+        levels = 0 if self._preparation.climatology is None else len(DROUGHT_LEVELS)
+        return series, len(self._of_cycle), levels
+
+    def fill_table(self, series: np.ndarray, out: Tensor) -> None:
+        """Lay out the thresholds of some series in a table."""
+        self._preparation.thresholds(series, self._of_cycle, out)
+
+    def make(
+        self, values: Tensor, first: int, rows: Tensor, windows: Windows, table: tuple[Tensor, Tensor] | None
+    ) -> HydroBatch:
         """Make a batch.
 
         Args:
@@ -90,6 +89,7 @@ class WindowMaker:
             first: the first day at hand.
             rows: row in ``values`` of each window's series, (B,).
             windows: series and starts.
+            table: of thresholds, and the row in it of each window; None where there is none.
         """
         shape = self.shape
         series, start = torch.from_numpy(windows.series), torch.from_numpy(windows.start)
@@ -115,7 +115,7 @@ class WindowMaker:
             context=self._regional(series, start),
             year_fraction=_slices(self._fraction, start + self._before, shape.days),
             target=cut[:, :, -1],
-            thresholds=self._drought(cell, start),
+            thresholds=self._drought(cell, start, table),
             series=series,
             start=start,
             weather=weather,
@@ -144,17 +144,17 @@ class WindowMaker:
         cut = self._context[history[:, None], day.clamp(0, days - 1)]
         return torch.where(there[..., None], cut, 0.0)
 
-    def _drought(self, cell: Tensor, start: Tensor) -> Tensor:
+    def _drought(self, cell: Tensor, start: Tensor, table: tuple[Tensor, Tensor] | None) -> Tensor:
         days = self.shape.days
-        if self._climatology is None:
+        if self._preparation.climatology is None:
             return torch.empty(len(start), days, 0)
         place = start + self._before
-        if self._thresholds is None:
+        if table is None:
             fraction = _slices(self._fraction, place, days)
-            return self._climatology.thresholds(cell, fraction, DROUGHT_LEVELS).float()
-        cells, length, levels = self._thresholds.shape
-        table = self._thresholds.view(cells * length, levels)
-        return _slices(table, cell * length + place % self._cycle, days)
+            return self._preparation.climatology.thresholds(cell, fraction, DROUGHT_LEVELS).float()
+        rows, length, levels = table[0].shape
+        flat = table[0].view(rows * length, levels)
+        return _slices(flat, table[1] * length + place % self._cycle, days)
 
 
 class MemoryWindows:
@@ -163,18 +163,23 @@ class MemoryWindows:
     Args:
         maker: makes the batches.
         values: all series, prepared, (N, T, V).
+        cells: number of cells.
     """
 
-    def __init__(self, maker: WindowMaker, values: Tensor) -> None:
+    def __init__(self, maker: WindowMaker, values: Tensor, cells: int) -> None:
         self._maker = maker
         self._values = values
+        self._cells = cells
+        self._table = torch.empty(maker.table_shape(cells))
+        maker.fill_table(np.arange(cells), self._table)
 
     def prepare(self, largest_batch: int, read_ahead: int) -> None:
         """Nothing is to be prepared."""
 
     def read(self, events: Windows, epoch: int, number: int) -> HydroBatch:
         """Make the batch of some windows."""
-        return self._maker.make(self._values, 0, torch.from_numpy(events.series), events)
+        series = torch.from_numpy(events.series)
+        return self._maker.make(self._values, 0, series, events, (self._table, series % self._cells))
 
 
 class BlockWindows:
@@ -205,47 +210,51 @@ class BlockWindows:
             series, rows = np.unique(events.series, return_inverse=True)
             first = max(0, int(events.start.min()))
             end = min(size, int(events.start.max()) + self._maker.shape.days)
-            values = self._load(series, first, end)
-        else:
-            series, first, end = events.block, 0, size
-            rows = np.searchsorted(series, events.series)
-            held = self._buffer.holds(self, series)
-            values = self._load(series, first, end) if held is None else held
-            self._buffer.keep(self, series, values)
-        return self._maker.make(values, first, torch.from_numpy(rows.astype(np.int64)), events)
+            values, _ = self._buffer.take((series.size, end - first, self._source.columns.width), (0, 0, 0))
+            self._fill(values, series, first, end)
+            return self._maker.make(values, first, torch.from_numpy(rows.astype(np.int64)), events, None)
+        series = events.block
+        held = self._buffer.held(self, series)
+        if held is None:
+            shape = (series.size, size, self._source.columns.width)
+            held = self._buffer.take(shape, self._maker.table_shape(series.size))
+            self._fill(held[0], series, 0, size)
+            self._maker.fill_table(series, held[1])
+            self._buffer.keep(self, series, held)
+        at = torch.from_numpy(np.searchsorted(series, events.series))
+        return self._maker.make(held[0], 0, at, events, (held[1], at))
 
-    def _load(self, series: np.ndarray, first: int, end: int) -> Tensor:
-        values = self._buffer.take((series.size, end - first, self._source.columns.width))
+    def _fill(self, values: Tensor, series: np.ndarray, first: int, end: int) -> None:
         self._source.read(series, first, end, values.numpy())
         self._preparation(values, series, first)
-        return values
 
 
 class BlockBuffer:
-    """The memory of one block, and whose series lie in it."""
+    """The memory of one block with its thresholds, and whose series lie in it."""
 
     def __init__(self) -> None:
         self._memory = torch.empty(0)
-        self._kept: tuple[object, np.ndarray, Tensor] | None = None
+        self._kept: tuple[object, np.ndarray, tuple[Tensor, Tensor]] | None = None
 
-    def take(self, shape: tuple[int, int, int]) -> Tensor:
-        """Give the memory in a shape; what was in it is gone."""
+    def take(self, *shapes: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        """Give the memory in the shapes of values and thresholds; what was in it is gone."""
         self._kept = None
-        size = shape[0] * shape[1] * shape[2]
-        if self._memory.numel() < size:
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        if self._memory.numel() < sum(sizes):
             self._memory = torch.empty(0)  # before there is another
-            self._memory = torch.empty(size)
-        return self._memory[:size].view(shape)
+            self._memory = torch.empty(sum(sizes))
+        values, thresholds = self._memory[: sum(sizes)].split(sizes)
+        return values.view(shapes[0]), thresholds.view(shapes[1])
 
-    def holds(self, owner: object, series: np.ndarray) -> Tensor | None:
-        """Give the values where they are still those of an owner and its series."""
+    def held(self, owner: object, series: np.ndarray) -> tuple[Tensor, Tensor] | None:
+        """Give values and thresholds where they are still those of an owner and its series."""
         if self._kept is not None and self._kept[0] is owner and np.array_equal(self._kept[1], series):
             return self._kept[2]
         return None
 
-    def keep(self, owner: object, series: np.ndarray, values: Tensor) -> None:
-        """Note whose values they are."""
-        self._kept = (owner, series, values)
+    def keep(self, owner: object, series: np.ndarray, held: tuple[Tensor, Tensor]) -> None:
+        """Note whose they are."""
+        self._kept = (owner, series, held)
 
 
 def _slices(rows: Tensor, begin: Tensor, length: int) -> Tensor:
