@@ -1,135 +1,117 @@
 """Files of a simulated region: CF-conformant Zarr and NetCDF, written block by block."""
 
-# G realizations, D days, C cells
+# D days, G realizations, L leads, C cells
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lightning_itwin.hydrology.alps_blocks import Block
+from lightning_itwin.hydrology.alps_layout import (
+    CHUNK_DAYS,
+    FORECAST_CHUNK_DAYS,
+    GLOBAL_ATTRIBUTES,
+    SERIES,
+    FileVariable,
+    layout,
+)
 from lightning_itwin.hydrology.terrain import Terrain
+from lightning_itwin.hydrology.weather_forecast import STATISTICS, WEATHER_LEADS
 from lightning_itwin.optional import require
 
-CHUNK_DAYS = 512
-CHUNK_CELLS = 32  # along each horizontal axis
-_BUFFER_BYTES = 2**28
 
-_VARIABLES = {
-    "precipitation": ("lwe_precipitation_rate", "precipitation", "mm d-1", "time: mean"),
-    "temperature": ("air_temperature", "air temperature at 2 m", "degC", "time: mean"),
-    "potential_evapotranspiration": (
-        "water_potential_evapotranspiration_amount",
-        "potential evapotranspiration",
-        "mm d-1",
-        "time: mean",
-    ),
-    "soil_moisture": (
-        "volume_fraction_of_condensed_water_in_soil",
-        "soil moisture of the root zone",
-        "m3 m-3",
-        "time: point",
-    ),
-}
-_MAPS = {
-    "elevation": ("surface_altitude", "elevation", "m"),
-    "slope": ("", "slope, rise over run", "1"),
-    "annual_precipitation": ("", "expected precipitation", "mm year-1"),
-    "wilting_point": (
-        "volume_fraction_of_condensed_water_in_soil_at_wilting_point",
-        "wilting point",
-        "m3 m-3",
-    ),
-    "field_capacity": (
-        "volume_fraction_of_condensed_water_in_soil_at_field_capacity",
-        "field capacity",
-        "m3 m-3",
-    ),
-    "root_depth": ("root_depth", "thickness of the root zone", "mm"),
-    "recharge_exponent": ("", "exponent of groundwater recharge", "1"),
-    "evaporation_limit": ("", "share of available water that evaporation needs to be potential", "1"),
-    "degree_day_factor": ("", "degree-day factor of snow melt", "mm K-1 d-1"),
-    "percolation": ("", "largest percolation to the lower store", "mm d-1"),
-    "fast_recession": ("", "share of the upper store that drains in a day", "d-1"),
-    "slow_recession": ("", "share of the lower store that drains in a day", "d-1"),
-}
+class _TimeBuffer:
+    """Gathers whole chunks of time of some variables and hands them to the arrays of a file."""
 
-
-class _Writer:
-    """Buffers whole chunks of time and hands them to the arrays of a file."""
-
-    def __init__(
-        self, arrays: dict[str, Any], shape: tuple[int, int, int, int], with_realization: bool
-    ) -> None:
-        self.arrays, self.shape, self.with_realization = arrays, shape, with_realization
-        self.buffers: dict[str, np.ndarray] = {}
+    def __init__(self, arrays: list[Any], shape: tuple[int, ...], chunk_days: int, single: bool) -> None:
+        self.arrays, self.shape, self.chunk_days, self.single = arrays, shape, chunk_days, single
+        self.values: np.ndarray | None = None
         self.begin = self.filled = 0
 
-    def add(self, realization: int, day: int, block: Any) -> None:
-        """Take a block that follows the last one in time.
-
-        Args:
-            realization: index of the block's first realization.
-            day: index of its first day.
-            block: what has each variable as an array of shape (D, G, C).
-        """
-        days, groups, _ = block.precipitation.shape
+    def add(self, realization: int, day: int, blocks: list[np.ndarray]) -> None:
+        days, groups = blocks[0].shape[:2]
         taken = 0
         while taken < days:
-            if not self.buffers:
+            if self.values is None:
                 self.begin, self.filled = day + taken, 0
-                length = min(CHUNK_DAYS, self.shape[1] - self.begin)
-                shape = (groups, length, *self.shape[2:])
-                self.buffers = {name: np.empty(shape, dtype=np.float32) for name in self.arrays}
-            length = next(iter(self.buffers.values())).shape[1]
+                length = min(self.chunk_days, self.shape[0] - self.begin)
+                self.values = np.empty((len(blocks), groups, length, *self.shape[1:]), dtype=np.float32)
+            length = self.values.shape[2]
             count = min(days - taken, length - self.filled)
-            for name, buffer in self.buffers.items():
-                values = getattr(block, name)[taken : taken + count].swapaxes(0, 1)
-                buffer[:, self.filled : self.filled + count] = values.reshape(groups, count, *self.shape[2:])
+            for buffer, block in zip(self.values, blocks):
+                part = block[taken : taken + count].swapaxes(0, 1)
+                buffer[:, self.filled : self.filled + count] = part.reshape(groups, count, *self.shape[1:])
             self.filled, taken = self.filled + count, taken + count
             if self.filled == length:
-                self._flush(realization, groups)
+                self._flush(realization, self.values)
 
-    def _flush(self, realization: int, groups: int) -> None:
+    def _flush(self, realization: int, values: np.ndarray) -> None:
         time = slice(self.begin, self.begin + self.filled)
-        for name, buffer in self.buffers.items():
-            if self.with_realization:
-                self.arrays[name][realization : realization + groups, time] = buffer
+        for array, buffer in zip(self.arrays, values):
+            if self.single:
+                array[time] = buffer[0]
             else:
-                self.arrays[name][time] = buffer[0]
-        self.buffers = {}
+                array[realization : realization + len(buffer), time] = buffer
+        self.values = None
+
+
+class AlpsWriter:
+    """Takes blocks of days, in the order of time, for one group of realizations after the other."""
+
+    def __init__(self, arrays: dict[str, Any], shape: tuple[int, ...], single: bool) -> None:
+        series = [arrays[name] for name in SERIES]
+        self._series = _TimeBuffer(series, shape, CHUNK_DAYS, single)
+        forecasts = [arrays[name] for name in STATISTICS if name in arrays]
+        self._forecasts = _TimeBuffer(
+            forecasts, (shape[0], WEATHER_LEADS, *shape[1:]), FORECAST_CHUNK_DAYS, single
+        )
+
+    def add(self, realization: int, block: Block, forecast: np.ndarray | None = None) -> None:
+        """Take a block.
+
+        Args:
+            realization: index of its first realization.
+            block: the days.
+            forecast: statistics of the weather forecasts issued on them, (4, D, G, L, C).
+        """
+        self._series.add(realization, block.day, [getattr(block, name) for name in SERIES])
+        if forecast is not None:
+            self._forecasts.add(realization, block.day, list(forecast))
 
 
 @contextmanager
-def open_writer(path: str | Path, terrain: Terrain, time: np.ndarray, realizations: int) -> Iterator[_Writer]:
+def open_writer(
+    path: str | Path, terrain: Terrain, time: np.ndarray, realizations: int, forecasts: bool = False
+) -> Iterator[AlpsWriter]:
     """Open a file to write; it gets its name when all is written, and vanishes when something fails.
 
     Args:
-        path: ends in ``.zarr`` or ``.nc``; what stands there is replaced.
+        path: ends in ``.zarr`` or ``.nc``; a file or store that stands there is replaced.
         terrain: maps and axes.
         time: days, (T,) datetime64[D].
         realizations: number of them; a single one has no dimension in the file.
+        forecasts: whether there will be statistics of weather forecasts.
 
     Raises:
         ValueError: the path has another ending, or a folder stands there that is no Zarr store.
     """
-    path = Path(path)
-    if path.suffix not in (".zarr", ".nc"):
-        raise ValueError(f"The file must end in .zarr or .nc, not {path.name!r}.")
-    if path.is_dir() and not any((path / name).exists() for name in (".zgroup", "zarr.json")):
-        raise ValueError(f"{path} is a folder and no Zarr store: it is not replaced. Choose another name.")
+    path = checked_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    make = _zarr_arrays if path.suffix == ".zarr" else _netcdf_arrays
+    create = _create_zarr if path.suffix == ".zarr" else _create_netcdf
     try:
-        arrays, close = make(part, terrain, time, realizations)
-        yield _Writer(arrays, (realizations, len(time), *terrain.shape), realizations > 1)
-        close()
+        arrays, close = create(part, layout(terrain, time, realizations, forecasts))
+        try:
+            yield AlpsWriter(arrays, (len(time), *terrain.shape), realizations == 1)
+        finally:
+            close()
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(part, path)
@@ -139,121 +121,67 @@ def open_writer(path: str | Path, terrain: Terrain, time: np.ndarray, realizatio
         part.unlink(missing_ok=True)
 
 
-def _dimensions(realizations: int) -> tuple[str, ...]:
-    return (("realization",) if realizations > 1 else ()) + ("time", "lat", "lon")
+def checked_path(path: str | Path) -> Path:
+    """Say where to write, or why not.
 
-
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    wanted = (1, CHUNK_DAYS, CHUNK_CELLS, CHUNK_CELLS)[-len(shape) :]
-    return tuple(min(of_axis, size) for of_axis, size in zip(wanted, shape))
-
-
-def _coordinates(terrain: Terrain, time: np.ndarray, realizations: int) -> dict[str, tuple[np.ndarray, dict]]:
-    found = {
-        "time": (
-            (time - time[0]).astype(np.int64),
-            {
-                "standard_name": "time",
-                "axis": "T",
-                "units": f"days since {time[0]} 00:00:00",
-                "calendar": "proleptic_gregorian",
-            },
-        ),
-        "lat": (
-            terrain.latitude,
-            {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north", "axis": "Y"},
-        ),
-        "lon": (
-            terrain.longitude,
-            {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east", "axis": "X"},
-        ),
-    }
-    if realizations > 1:
-        found["realization"] = (
-            np.arange(realizations, dtype=np.int64),
-            {
-                "standard_name": "realization",
-                "long_name": "number of the simulated weather",
-                "units": "1",
-                "axis": "E",
-            },
+    Raises:
+        ValueError: the path ends neither in ``.zarr`` nor in ``.nc``, or what stands there is another thing.
+    """
+    path = Path(path)
+    if path.suffix not in (".zarr", ".nc"):
+        raise ValueError(f"The file must end in .zarr or .nc, not {path.name!r}.")
+    is_store = any((path / name).exists() for name in (".zgroup", "zarr.json"))
+    if path.exists() and path.is_dir() != (path.suffix == ".zarr" and is_store):
+        raise ValueError(
+            f"What stands at {path} is no {path.suffix} file and is not replaced. Choose another name."
         )
-    return found
+    return path
 
 
-def _attributes(standard_name: str, long_name: str, units: str, cell_methods: str = "") -> dict[str, str]:
-    given = {"standard_name": standard_name, "long_name": long_name, "units": units}
-    return {key: value for key, value in (given | {"cell_methods": cell_methods}).items() if value}
-
-
-_GLOBAL = {
-    "Conventions": "CF-1.10",
-    "title": "simulated weather and soil moisture of a mountain region",
-    "source": "lightning_itwin.hydrology.AlpsSimulator",
-}
-
-
-def _zarr_arrays(part: Path, terrain: Terrain, time: np.ndarray, realizations: int) -> tuple[dict, Any]:
+def _create_zarr(part: Path, variables: list[FileVariable]) -> tuple[dict[str, Any], Callable[[], None]]:
     zarr, numcodecs = require("zarr", extra="drought"), require("numcodecs", extra="drought")
     current = hasattr(zarr.Group, "create_array")  # zarr 3; format 2 is what every version reads
     group = zarr.open_group(str(part), mode="w", **{"zarr_format" if current else "zarr_version": 2})
-    group.attrs.update(_GLOBAL)
-
-    def create(
-        name: str, shape: tuple, dtype: Any, chunks: tuple, dimensions: tuple, attributes: dict
-    ) -> Any:
-        codec = numcodecs.Blosc(cname="lz4", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE)
-        fill = np.nan if np.dtype(dtype) == np.float32 else None
-        if current:
-            array = group.create_array(
-                name, shape=shape, dtype=dtype, chunks=chunks, compressors=codec, fill_value=fill
-            )
-        else:
-            array = group.create_dataset(
-                name, shape=shape, dtype=dtype, chunks=chunks, compressor=codec, fill_value=fill
-            )
-        array.attrs.update({"_ARRAY_DIMENSIONS": list(dimensions), **attributes})
-        return array
-
-    for name, (values, attributes) in _coordinates(terrain, time, realizations).items():
-        create(name, values.shape, values.dtype, values.shape, (name,), attributes)[:] = values
-    for name, about in _MAPS.items():
-        values = getattr(terrain, name)
-        create(name, values.shape, np.float32, values.shape, ("lat", "lon"), _attributes(*about))[:] = values
-    dimensions = _dimensions(realizations)
-    shape = (realizations, len(time), *terrain.shape)[-len(dimensions) :]
-    arrays = {
-        name: create(name, shape, np.float32, _chunks(shape), dimensions, _attributes(*about))
-        for name, about in _VARIABLES.items()
-    }
-    return arrays, lambda: zarr.consolidate_metadata(str(part))
-
-
-def _netcdf_arrays(part: Path, terrain: Terrain, time: np.ndarray, realizations: int) -> tuple[dict, Any]:
-    file = require("netCDF4", extra="drought").Dataset(part, "w", format="NETCDF4")
-    file.setncatts(_GLOBAL)
-    for name, (values, attributes) in _coordinates(terrain, time, realizations).items():
-        file.createDimension(name, len(values))
-        variable = file.createVariable(name, values.dtype, (name,))
-        variable.setncatts(attributes)
-        variable[:] = values
-    for name, about in _MAPS.items():
-        variable = file.createVariable(name, "f4", ("lat", "lon"), zlib=True, complevel=1)
-        variable.setncatts(_attributes(*about))
-        variable[:] = getattr(terrain, name)
-    dimensions = _dimensions(realizations)
-    shape = (realizations, len(time), *terrain.shape)[-len(dimensions) :]
+    group.attrs.update(GLOBAL_ATTRIBUTES)
+    codec = numcodecs.Blosc(cname="lz4", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE)
     arrays = {}
-    for name, described in _VARIABLES.items():
-        arrays[name] = file.createVariable(
-            name,
-            "f4",
-            dimensions,
-            zlib=True,
-            complevel=1,
-            shuffle=True,
-            chunksizes=_chunks(shape),
-            fill_value=np.float32(np.nan),
+    for variable in variables:
+        array = (group.create_array if current else group.create_dataset)(
+            variable.name,
+            shape=variable.shape,
+            chunks=variable.chunks,
+            dtype=_dtype(variable),
+            fill_value=None if variable.is_coordinate else np.nan,
+            **{"compressors" if current else "compressor": codec},
         )
-        arrays[name].setncatts(_attributes(*described))
+        array.attrs.update({"_ARRAY_DIMENSIONS": list(variable.dimensions), **variable.attributes})
+        if variable.values is not None:
+            array[:] = variable.values
+        arrays[variable.name] = array
+
+    def close() -> None:
+        zarr.consolidate_metadata(str(part), **({"zarr_format": 2} if current else {}))
+
+    return arrays, close
+
+
+def _create_netcdf(part: Path, variables: list[FileVariable]) -> tuple[dict[str, Any], Callable[[], None]]:
+    file = require("netCDF4", extra="drought").Dataset(part, "w", format="NETCDF4")
+    file.setncatts(GLOBAL_ATTRIBUTES)
+    arrays = {}
+    for variable in variables:
+        packed: dict[str, Any] = {"zlib": True, "complevel": 1, "shuffle": True}
+        if variable.is_coordinate:
+            file.createDimension(variable.name, len(variable.values))  # type: ignore[arg-type]
+        else:
+            packed |= {"chunksizes": variable.chunks, "fill_value": np.float32(np.nan)}
+        array = file.createVariable(variable.name, _dtype(variable), variable.dimensions, **packed)
+        array.setncatts(variable.attributes)
+        if variable.values is not None:
+            array[:] = variable.values
+        arrays[variable.name] = array
     return arrays, file.close
+
+
+def _dtype(variable: FileVariable) -> np.dtype:
+    return np.dtype(np.float32) if variable.values is None else variable.values.dtype

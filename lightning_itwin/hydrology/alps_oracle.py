@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lightning_itwin.hydrology.alps_simulator import AlpsRun, day_of_year_of
+from lightning_itwin.hydrology.alps_blocks import day_of_year_of
+from lightning_itwin.hydrology.alps_simulator import AlpsRun
 from lightning_itwin.hydrology.hbv import HBV
 
 _SERIES = 65536  # of members and cells that are run together

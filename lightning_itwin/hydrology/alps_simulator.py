@@ -14,44 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from lightning_itwin.hydrology.alps_blocks import Block, simulate_blocks
 from lightning_itwin.hydrology.alps_file import open_writer
-from lightning_itwin.hydrology.hbv import HBV
 from lightning_itwin.hydrology.terrain import Terrain, simulate_terrain
-from lightning_itwin.hydrology.weather_generator import BLOCK_DAYS, Climate, WeatherGenerator
+from lightning_itwin.hydrology.weather_forecast import with_forecasts
+from lightning_itwin.hydrology.weather_generator import Climate, WeatherGenerator
 
 SPIN_UP_YEARS = 2
 _SERIES = 16384  # that are run together
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """Some days of some realizations.
-
-    Attributes:
-        day: index of the first day.
-        precipitation: mm/day, (D, G, C) float32, as all that follow.
-        temperature: degC.
-        potential_evapotranspiration: mm/day.
-        soil_moisture: m3 m-3.
-        evapotranspiration: actual, mm/day; None where it was not wanted.
-        runoff: mm/day; None where it was not wanted.
-        snow: mm of water; None where it was not wanted.
-        modes: state of the weather, (D, G, M).
-        state: stores before the first day, (5, G, C).
-        end: stores after the last day, (5, G, C).
-    """
-
-    day: int
-    precipitation: np.ndarray
-    temperature: np.ndarray
-    potential_evapotranspiration: np.ndarray
-    soil_moisture: np.ndarray
-    evapotranspiration: np.ndarray | None
-    runoff: np.ndarray | None
-    snow: np.ndarray | None
-    modes: np.ndarray
-    state: np.ndarray
-    end: np.ndarray
+_SERIES_WITH_FORECASTS = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +88,8 @@ class AlpsSimulator:
         terrain_seed: seed of elevation and soil.
         weather_seed: seed of the weather; a realization depends on this seed and its own number alone.
         first_year: of the data; two years before it are simulated and thrown away.
+        weather_members: members of a simulated weather forecast of 15 days, issued on every day, whose mean
+            and spread (standard deviation) are written; 0 for none.
 
     Raises:
         ValueError: a value is outside its range.
@@ -130,6 +103,7 @@ class AlpsSimulator:
     terrain_seed: int = 0
     weather_seed: int = 1
     first_year: int = 1990
+    weather_members: int = 0
 
     def __post_init__(self) -> None:
         for name in ("years", "realizations", "rows", "columns"):
@@ -139,6 +113,10 @@ class AlpsSimulator:
             raise ValueError(f"spacing_km must be above 0, not {self.spacing_km}.")
         if min(self.terrain_seed, self.weather_seed) < 0:
             raise ValueError(f"seeds must be at least 0, not {self.terrain_seed} and {self.weather_seed}.")
+        if self.weather_members < 0 or self.weather_members == 1:
+            raise ValueError(
+                f"weather_members must be 0 or at least 2, to have a spread, not {self.weather_members}."
+            )
         if self.first_year < 1700 or self.first_year + self.years > 9999:
             raise ValueError(
                 f"The years must lie between 1700 and 9999, not {self.first_year} and {self.years} more."
@@ -172,43 +150,14 @@ class AlpsSimulator:
             realizations: their numbers.
             fluxes: give evapotranspiration, runoff and snow, too.
         """
-        generator, hbv = self.weather_generator, HBV(self.terrain)
-        days = self._days(self.first_year - SPIN_UP_YEARS)
-        skipped = len(days) - len(self.time)
-        day_of_year = day_of_year_of(days)
-        sources = [np.random.default_rng([self.weather_seed, number]) for number in realizations]
-        groups = len(sources)
-        modes = np.concatenate([generator.stationary(source) for source in sources])
-        state = hbv.initial(groups)
-        for begin in range(0, len(days), BLOCK_DAYS):
-            # A whole block is drawn at the end of the data, too: longer data begin like shorter ones.
-            noise = np.empty((BLOCK_DAYS, groups, generator.count), dtype=np.float32)
-            for group, source in enumerate(sources):
-                noise[:, group] = source.standard_normal((BLOCK_DAYS, generator.count), dtype=np.float32)
-            here = slice(begin, min(begin + BLOCK_DAYS, len(days)))
-            block_modes = generator.advance(modes, noise)[: here.stop - begin]
-            modes = block_modes[-1]
-            forcing = generator.weather(block_modes, day_of_year[here])
-            cut = min(max(skipped - begin, 0), here.stop - begin)
-            if cut:
-                hbv.run(state, forcing[:, :cut])
-            if cut == here.stop - begin:
-                continue
-            before = state.copy()
-            given = hbv.run(state, forcing[:, cut:], fluxes=fluxes)
-            yield Block(
-                day=begin + cut - skipped,
-                precipitation=forcing[0, cut:],
-                temperature=forcing[1, cut:],
-                potential_evapotranspiration=forcing[2, cut:],
-                soil_moisture=given.soil_moisture,
-                evapotranspiration=given.evapotranspiration,
-                runoff=given.runoff,
-                snow=given.snow,
-                modes=block_modes[cut:],
-                state=before,
-                end=state.copy(),
-            )
+        return simulate_blocks(
+            self.weather_generator,
+            self._days(self.first_year - SPIN_UP_YEARS),
+            len(self.time),
+            self.weather_seed,
+            realizations,
+            fluxes,
+        )
 
     def run(self, realizations: Sequence[int] | None = None, fluxes: bool = False) -> AlpsRun:
         """Simulate into memory: 16 bytes a cell and day.
@@ -274,21 +223,27 @@ class AlpsSimulator:
             ValueError: the path has another ending.
             MissingExtraError: zarr or netCDF4 is not installed.
         """
-        with open_writer(path, self.terrain, self.time, self.realizations) as writer:
+        with open_writer(
+            path, self.terrain, self.time, self.realizations, forecasts=self.weather_members > 0
+        ) as writer:
             for begin, together in self._together(tuple(range(self.realizations))):
-                for block in self.blocks(together):
-                    writer.add(begin, block.day, block)
+                blocks = self.blocks(together)
+                if not self.weather_members:
+                    for block in blocks:
+                        writer.add(begin, block)
+                    continue
+                for block, forecast in with_forecasts(
+                    blocks,
+                    self.weather_generator,
+                    self.time,
+                    self.weather_seed,
+                    together,
+                    self.weather_members,
+                ):
+                    writer.add(begin, block, forecast)
 
     def _together(self, numbers: tuple[int, ...]) -> Iterator[tuple[int, tuple[int, ...]]]:
-        count = max(1, _SERIES // (self.rows * self.columns))
+        series = _SERIES if not self.weather_members else _SERIES_WITH_FORECASTS
+        count = max(1, series // (self.rows * self.columns))
         for begin in range(0, len(numbers), count):
             yield begin, numbers[begin : begin + count]
-
-
-def day_of_year_of(days: np.ndarray) -> np.ndarray:
-    """Give the day of the year, from 1, of datetime64[D].
-
-    >>> day_of_year_of(np.array(["2024-12-31"], dtype="datetime64[D]"))
-    array([366])
-    """
-    return (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(int) + 1

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_itwin.hydrology.alps_simulator import AlpsRun, day_of_year_of
+from lightning_itwin.hydrology.alps_blocks import day_of_year_of
+from lightning_itwin.hydrology.alps_simulator import AlpsRun
 
 _EXACT = 1e-9  # variance of the error of an observation that has none, relative to the weather's
 _MEMORY_DAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # of the averages that the regression sees

@@ -113,6 +113,7 @@ class WeatherGenerator:
 
     Attributes:
         memory: autocorrelation of every mode from day to day, (M,) float32.
+        lengths_km: correlation length of every mode's part, infinite for what the region shares, (M,).
         count: M.
 
     Reference:
@@ -130,9 +131,11 @@ class WeatherGenerator:
         self._warm = [
             _Modes(rows, columns, terrain.spacing_km, part.length_km) for part in climate.temperature
         ]
-        memory = [np.full(1, np.exp(-1 / climate.regime_memory_days))]
+        memory, lengths_km = [np.full(1, np.exp(-1 / climate.regime_memory_days))], [np.full(1, np.inf)]
         for part, modes in zip(climate.precipitation + climate.temperature, self._wet + self._warm):
             memory.append(np.full(modes.count, part.memory))
+            lengths_km.append(np.full(modes.count, part.length_km))
+        self.lengths_km = np.concatenate(lengths_km)
         self.memory = np.concatenate(memory).astype(np.float32)
         self.count = len(self.memory)
         self._innovation = np.sqrt(1 - self.memory.astype(np.float64) ** 2).astype(np.float32)
