@@ -104,7 +104,7 @@ def open_writer(
     """
     path = checked_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part, former = (path.with_name(f"{path.name}.{os.getpid()}.{what}") for what in ("part", "former"))
     create = _create_zarr if path.suffix == ".zarr" else _create_netcdf
     try:
         arrays, close = create(part, layout(terrain, time, realizations, forecasts))
@@ -112,13 +112,14 @@ def open_writer(
             yield AlpsWriter(arrays, (len(time), *terrain.shape), realizations == 1)
         finally:
             close()
-        if path.is_dir():
-            shutil.rmtree(path)
+        if path.is_dir():  # which no rename replaces
+            os.replace(path, former)
         os.replace(part, path)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)
+        for left in (part, former):
+            if left.is_dir():
+                shutil.rmtree(left)
+            left.unlink(missing_ok=True)
 
 
 def checked_path(path: str | Path) -> Path:
@@ -130,8 +131,11 @@ def checked_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix not in (".zarr", ".nc"):
         raise ValueError(f"The file must end in .zarr or .nc, not {path.name!r}.")
-    is_store = any((path / name).exists() for name in (".zgroup", "zarr.json"))
-    if path.exists() and path.is_dir() != (path.suffix == ".zarr" and is_store):
+    if path.suffix == ".zarr":
+        ours = path.is_dir() and any((path / name).exists() for name in (".zgroup", "zarr.json"))
+    else:
+        ours = path.is_file()
+    if path.exists() and not ours:
         raise ValueError(
             f"What stands at {path} is no {path.suffix} file and is not replaced. Choose another name."
         )

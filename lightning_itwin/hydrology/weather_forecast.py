@@ -41,8 +41,8 @@ def with_forecasts(
 
     What a forecast knows of a mode ``z`` of a coming day is ``x = w z + sqrt(1 - w^2) e``; its members are
     draws from the posterior ``N(w x, 1 - w^2)``. The truth is one more draw: the ensemble is calibrated, and
-    tends to climatology with the lead. Its random numbers are not those of the weather, which is the same with
-    and without forecasts.
+    tends to climatology with the lead. Its random numbers are not those of the weather, which is the same
+    with and without forecasts.
 
     Args:
         blocks: of the realizations.
