@@ -170,7 +170,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
         Kloewer et al. 2021, Nature Computational Science 1, 713.
 
     >>> rounded(np.array([0.1, 3.0, np.nan], dtype=np.float32))
-    array([0.09999084, 3.        ,        nan], dtype=float32)
+    array([0.1000061, 3.       ,       nan], dtype=float32)
     """
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     shift = np.uint32(23 - SIGNIFICANT_BITS)

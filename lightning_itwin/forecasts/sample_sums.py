@@ -65,7 +65,7 @@ class LatestForecast(Metric):
     >>> latest = LatestForecast(cells=2, numbers=1)
     >>> latest.update(torch.tensor([1, 1]), torch.tensor([7, 5]), torch.tensor([[0.7], [0.5]]))
     >>> latest.compute()
-    (7, tensor([[nan],
+    (7, tensor([[   nan],
             [0.7000]]))
     """
 

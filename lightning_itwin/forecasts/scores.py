@@ -70,6 +70,7 @@ class VerificationScores:
         references: names of the reference forecasts.
         count: samples, (L,).
         crps: in standard deviations, (L,).
+        reference_crps: the same of the references by name.
         skill: CRPS skill by name of the reference, (L,).
         season_skill: the same by season of the day that is forecast, (S, L); NaN below 30 samples.
         events: of drought probabilities; None without.
@@ -92,6 +93,7 @@ class VerificationScores:
     references: tuple[str, ...]
     count: np.ndarray
     crps: np.ndarray
+    reference_crps: Mapping[str, np.ndarray]
     skill: Mapping[str, np.ndarray]
     season_skill: Mapping[str, np.ndarray]
     events: EventScores | None
@@ -134,6 +136,9 @@ class VerificationScores:
             references=tuple(references),
             count=total["count"].astype(np.int64),
             crps=_ratio(total["crps"], total["count"]),
+            reference_crps={
+                name: _ratio(pair["other"].sum(0), pair["count"].sum(0)) for name, pair in pairs.items()
+            },
             skill={name: _skill(pair["own"].sum(0), pair["other"].sum(0)) for name, pair in pairs.items()},
             season_skill={
                 name: np.where(pair["count"] >= _LEAST_IN_SEASON, _skill(pair["own"], pair["other"]), np.nan)
@@ -163,6 +168,7 @@ class VerificationScores:
     def columns(self) -> dict[str, np.ndarray]:
         """Give every score that has one number a lead, by name, (L,)."""
         found: dict[str, np.ndarray] = {"lead_days": self.leads, "samples": self.count, "crps": self.crps}
+        found |= {f"crps_{name}": values for name, values in self.reference_crps.items()}
         found |= {f"crps_skill_{name}": values for name, values in self.skill.items()}
         if self.events is not None:
             for number, percentile in enumerate(self.percentiles):

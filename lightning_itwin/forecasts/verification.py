@@ -33,7 +33,7 @@ class Verification(nn.Module):
     Memory is bounded: all states are sums and histograms, about 100 bytes a cell and lead. Under DDP every
     rank updates with its own forecasts, and :meth:`compute`, called on every rank, gives the scores of all.
 
-    The CRPS is twice the mean pinball loss, each level weighted by the part of (0, 1) that lies nearest to it.
+    The CRPS is twice the mean pinball loss, a level weighted by the part of (0, 1) that lies nearest to it.
     Forecast and references have the same levels, so that skill does not depend on how many there are.
 
     Args:
@@ -80,7 +80,7 @@ class Verification(nn.Module):
             for name in self.references:
                 found[f"brier_{name}"] = SampleSums(("own", "other"), events, seasons)
         if len(self.levels) > 1:
-            found["pit"] = PITHistogram("quantiles", 20, self.levels, outputs)
+            found["pit"] = PITHistogram("quantiles", 10, self.levels, outputs)
         if inside:
             kinds = [f"held_{share}" for share in inside]
             found["coverage"] = SampleSums(kinds, outputs, _STATE_BINS + 1)  # the last: state unknown
@@ -253,9 +253,7 @@ class Verification(nn.Module):
             wanted[f"reference {name!r}"] = (value, (size, leads, len(self.levels)))
         if self.percentiles:
             if probability is None or thresholds is None:
-                raise ValueError(
-                    "Give probability_below and thresholds, or percentiles=() without them."
-                )
+                raise ValueError("Give probability_below and thresholds, or percentiles=() without them.")
             for name, value in (("probability_below", probability), ("thresholds", thresholds)):
                 wanted[name] = (value, (size, leads, len(self.percentiles)))
         for name, (value, shape) in wanted.items():

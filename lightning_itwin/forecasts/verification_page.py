@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_itwin.forecasts.catalogue import Drawing, drawings
 from lightning_itwin.forecasts.fan import FanExample
-from lightning_itwin.forecasts.layout import ForecastGrid, ForecastTarget
+from lightning_itwin.forecasts.figure_style import png, themed_svg
+from lightning_itwin.forecasts.headline import Finding, findings, headline, pretty_unit
+from lightning_itwin.forecasts.layout import ForecastGrid, ForecastTarget, without_paths
+from lightning_itwin.forecasts.score_table import lead_table, scores_csv, scores_json
 from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.warning_levels import WarningRule
+from lightning_itwin.forecasts.words import words
+from lightning_itwin.pages import card, downloads, facts, glossary, page, picture, section, sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_GROUPS = {
+    "today": ("today", "Forecasts"),
+    "scores": ("figures", "How good they are"),
+    "maps": ("maps", "Where they are good"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,5 +69,114 @@ def write_verification(
 
     Returns:
         The figures by name, for TensorBoard: ``writer.add_figure(f"test/{name}", figure, step)``.
+
+    Raises:
+        ValueError: there is no score: nothing that was forecast has come.
+        MissingExtraError: matplotlib is not installed.
     """
-    raise NotImplementedError
+    if not scores.count.any():
+        raise ValueError("There is nothing to verify: no forecast has a day on which the truth is known.")
+    folder = Path(folder)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    drawn = drawings(scores, about.rule, grid, examples)
+    told = _facts(scores, about)
+    files = {"scores.csv": scores_csv(scores), "scores.json": scores_json(scores, told)}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for drawing in drawn:
+        (folder / "figures" / f"{drawing.name}.png").write_bytes(png(drawing.figure))
+    (folder / "verification.html").write_text(_page(scores, about, drawn, files, told), encoding="utf-8")
+    return {drawing.name: drawing.figure for drawing in drawn}
+
+
+def _page(
+    scores: VerificationScores,
+    about: About,
+    drawn: Sequence[Drawing],
+    files: Mapping[str, str],
+    told: Mapping[str, str],
+) -> str:
+    found = findings(scores, about.target)
+    body = [
+        section(
+            "summary",
+            "In short",
+            f'<p class="lead">{escape(headline(scores, about.target))}</p>'
+            f'<div class="choices">{"".join(_finding(one) for one in found)}</div>',
+        ),
+        section(
+            "results",
+            "Scores by lead",
+            card("results", lead_table(scores, about.target)) + _table_note(scores),
+            beside=downloads(files),
+        ),
+    ]
+    for group, (name, heading) in _GROUPS.items():
+        shown = "".join(_figure(drawing) for drawing in drawn if drawing.group == group)
+        more = "".join(_figure(drawing) for drawing in drawn if drawing.group == "more")
+        if group == "scores" and more:
+            shown_more = (
+                '<details class="more"><summary>Rarer droughts: reliability and ROC below P10 and P5</summary>'
+                f'<div class="figures">{more}</div></details>'
+            )
+        else:
+            shown_more = ""
+        if shown:
+            body.append(section(name, heading, f'<div class="figures">{shown}</div>{shown_more}'))
+    body.append(section("made", "How they were made", facts(told)))
+    body.append(
+        section("terms", "What the words mean", glossary(words(about.rule, scores.events is not None)))
+    )
+    return page(
+        about.title,
+        "lightning_itwin verification",
+        [without_paths(about.model), about.target.title, about.period],
+        body,
+        made_from="forecasts and what came",
+        style=resources.files("lightning_itwin.forecasts").joinpath("page.css").read_text(encoding="utf-8"),
+    )
+
+
+def _finding(found: Finding) -> str:
+    chip = f'<span class="chip {found.verdict[1]}">{escape(found.verdict[0])}</span>' if found.verdict else ""
+    unit = f"<small> {escape(found.unit)}</small>" if found.unit else ""
+    why = f'<p class="why">{escape(sentence(found.why))}</p>' if found.why else ""
+    return (
+        f'<article class="card choice"><div class="head"><h3 class="goal">{escape(found.question)}</h3>{chip}</div>'
+        f'<div class="what">{escape(found.answer)}{unit}</div>{why}</article>'
+    )
+
+
+def _figure(drawing: Drawing) -> str:
+    svg = themed_svg(drawing.figure, drawing.name)
+    return (
+        f'<figure class="card"><figcaption><h3>{escape(drawing.title)}</h3><p>{escape(drawing.caption)}</p>'
+        f"</figcaption>{picture(svg, drawing.description, 'drawing')}</figure>"
+    )
+
+
+def _table_note(scores: VerificationScores) -> str:
+    said = []
+    if scores.reference_crps:
+        said.append("A star marks the lowest CRPS of a lead.")
+    if scores.count.size:
+        said.append(
+            "Cells of one day share their weather: scores are less certain than the samples are many."
+        )
+    return f'<p class="quiet under">{" ".join(said)}</p>'
+
+
+def _facts(scores: VerificationScores, about: About) -> dict[str, str]:
+    low, high = int(scores.count.min()), int(scores.count.max())
+    levels = ", ".join(f"{level:g}" for level in scores.levels)
+    found = {
+        "Target": f"{about.target.title} {pretty_unit(about.target.units)}".strip(),
+        "Model": about.model,
+        "Period": about.period,
+        "Samples a lead": f"{low:,}" if low == high else f"{low:,} to {high:,}",
+        "Quantile levels": levels,
+        "References": ", ".join(name.replace("_", " ") for name in scores.references),
+        "Warning levels": sentence(about.rule.text()) if scores.events is not None else "",
+        **{str(name): str(value) for name, value in about.facts.items()},
+    }
+    return {name: without_paths(value) for name, value in found.items() if value}

@@ -17,9 +17,9 @@ class WarningRule:
     """When a forecast is a watch, a warning or an alert: the highest level whose probability is reached.
 
     The names are those of the European Drought Observatory's combined drought indicator. P20, P10 and P5 are
-    the bounds of moderate, severe and extreme drought of the US Drought Monitor (D1, D2, D3). At a probability
-    of one half the level is what the forecast's median says: more likely than not. A user for whom a missed
-    drought costs more than a precaution takes less: by the cost-loss rule, the precaution's cost over the
+    the bounds of moderate, severe and extreme drought of the US Drought Monitor (D1, D2, D3). At one half
+    the level is what the forecast's median says: more likely than not. A user for whom a missed drought costs
+    more than a precaution takes less: by the cost-loss rule, the precaution's cost over the
     loss that it prevents.
 
     Args:

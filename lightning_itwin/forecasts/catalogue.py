@@ -1,0 +1,321 @@
+"""Which figures a verification has, in which order, and what there is to say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lightning_itwin.forecasts import figures, map_figures
+from lightning_itwin.forecasts.fan import FanExample
+from lightning_itwin.forecasts.layout import ForecastGrid
+from lightning_itwin.forecasts.scores import VerificationScores
+from lightning_itwin.forecasts.warning_levels import LEVEL_NAMES, WarningRule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawing:
+    """A figure and its words.
+
+    Args:
+        name: of its files.
+        group: ``"today"``, ``"scores"`` or ``"maps"``.
+        title, caption: above it.
+        description: what is to be seen, for who cannot see it.
+        figure: the figure.
+    """
+
+    name: str
+    group: str
+    title: str
+    caption: str
+    description: str
+    figure: Figure
+
+
+def drawings(
+    scores: VerificationScores,
+    rule: WarningRule,
+    grid: ForecastGrid | None = None,
+    examples: Sequence[FanExample] = (),
+) -> list[Drawing]:
+    """Draw all that makes sense for these scores.
+
+    Args:
+        scores: what was found.
+        rule: of the warning levels.
+        grid: for the maps.
+        examples: for fan charts.
+    """
+    found = _today(scores, rule, grid)
+    for number, example in enumerate(examples):
+        found.append(
+            Drawing(
+                name=f"fan_{number + 1}",
+                group="today",
+                title=f"One forecast: {example.title}",
+                caption="Bands are central intervals, the line in them the median. Dashed: P20, P10 and P5 of the "
+                "cell at the time of the year.",
+                description=_fan_words(example),
+                figure=figures.fan_figure(example),
+            )
+        )
+    return found + _by_lead(scores) + _of_events(scores) + _of_calibration(scores) + _maps(scores, grid)
+
+
+def _today(scores: VerificationScores, rule: WarningRule, grid: ForecastGrid | None) -> list[Drawing]:
+    if (
+        grid is None
+        or scores.latest_probability is None
+        or not _on_this_grid(scores.latest_probability, grid)
+    ):
+        return []
+    when = f"issued {np.asarray(grid.times)[scores.latest_origin]}"[:17]
+    levels = rule.levels(scores.latest_probability)
+    some = scores.leads[0], scores.leads[-1]
+    shares = [
+        ", ".join(
+            f"{name} in {100 * np.mean(levels[:, lead] == number):.0f} % of the cells"
+            for number, name in enumerate(LEVEL_NAMES)
+        )
+        for lead in (0, len(scores.leads) - 1)
+    ]
+    mean = np.nanmean(scores.latest_probability[..., 0], axis=0)
+    percentile = scores.percentiles[0]
+    return [
+        Drawing(
+            name="warnings_today",
+            group="today",
+            title=f"Warnings, {when}",
+            caption="The level of each cell, by the probabilities of values below P20, P10 and P5.",
+            description=f"Maps of warning levels, {when}. {some[0]} days ahead: {shares[0]}. "
+            f"{some[1]} days ahead: {shares[1]}.",
+            figure=map_figures.warning_map_figure(scores, grid, rule),
+        ),
+        Drawing(
+            name=f"probability_below_p{percentile}_today",
+            group="today",
+            title=f"Probability below P{percentile}, {when}",
+            caption=f"Climatology is {percentile} % everywhere: what is darker is likelier than usual.",
+            description=f"Maps of the probability of values below P{percentile}, {when}. Mean over the cells: "
+            + _by_lead_words(scores.leads, 100 * mean, "{:.0f} %"),
+            figure=map_figures.probability_map_figure(scores, grid),
+        ),
+    ]
+
+
+def _by_lead(scores: VerificationScores) -> list[Drawing]:
+    several = len(scores.leads) > 1
+    found = []
+    if several and scores.skill:
+        told = "; ".join(
+            f"against {figures.spoken(name)} " + _by_lead_words(scores.leads, values)
+            for name, values in scores.skill.items()
+        )
+        found.append(
+            Drawing(
+                name="crps_skill",
+                group="scores",
+                title="Skill by lead",
+                caption="How much lower the CRPS is than that of a reference: 1 is perfect, 0 no better.",
+                description=f"CRPS skill by lead: {told}",
+                figure=figures.skill_figure(scores),
+            )
+        )
+        found.append(
+            Drawing(
+                name="crps_skill_by_season",
+                group="scores",
+                title="Skill by season",
+                caption="The same, by the season of the day that is forecast.",
+                description="CRPS skill by lead in four seasons (December to February first).",
+                figure=figures.season_figure(scores),
+            )
+        )
+    if several and scores.events is not None and scores.events.skill:
+        skill = next(iter(scores.events.skill.values()))
+        told = "; ".join(
+            f"P{percentile} " + _by_lead_words(scores.leads, skill[:, number])
+            for number, percentile in enumerate(scores.percentiles)
+        )
+        found.append(
+            Drawing(
+                name="brier_skill",
+                group="scores",
+                title="Skill for droughts by lead",
+                caption="Brier skill of the probabilities of values below P20, P10 and P5.",
+                description=f"Brier skill by lead against climatology: {told}",
+                figure=figures.brier_figure(scores),
+            )
+        )
+    if several:
+        found.append(
+            Drawing(
+                name="accuracy",
+                group="scores",
+                title="NSE and KGE by lead",
+                caption="Of the median, a forecast of a single value. In each cell by itself, and of anomalies.",
+                description="NSE of anomalies by lead: " + _by_lead_words(scores.leads, scores.anomaly.nse),
+                figure=figures.accuracy_figure(scores),
+            )
+        )
+    return found
+
+
+def _of_events(scores: VerificationScores) -> list[Drawing]:
+    if scores.events is None:
+        return []
+    found = []
+    for number, percentile in enumerate(scores.percentiles):
+        group = "scores" if number == 0 else "more"
+        found.append(
+            Drawing(
+                name=f"reliability_p{percentile}",
+                group=group,
+                title=f"Reliability, below P{percentile}",
+                caption="On the diagonal, events come as often as they are forecast. Below: how many forecasts had "
+                "which probability; bins of fewer than 20 are left out above.",
+                description=_reliability_words(scores, number),
+                figure=figures.reliability_figure(scores, number),
+            )
+        )
+        areas = _by_lead_words(scores.leads, scores.events.roc_area[:, number])
+        found.append(
+            Drawing(
+                name=f"roc_p{percentile}",
+                group=group,
+                title=f"ROC, below P{percentile}",
+                caption="What share of the droughts is warned of, at the price of which share of false alarms.",
+                description=f"ROC curves of values below P{percentile}; areas: {areas}",
+                figure=figures.roc_figure(scores, number),
+            )
+        )
+    return found
+
+
+def _of_calibration(scores: VerificationScores) -> list[Drawing]:
+    found = []
+    if scores.pit is not None:
+        found.append(
+            Drawing(
+                name="pit",
+                group="scores",
+                title="PIT histogram",
+                caption="Flat is calibrated, a hump too wide, a U too narrow, a slope biased.",
+                description=f"PIT histograms; density from {np.nanmin(scores.pit) * scores.pit.shape[-1]:.2f} to "
+                f"{np.nanmax(scores.pit) * scores.pit.shape[-1]:.2f}, 1 is calibrated.",
+                figure=figures.pit_figure(scores),
+            )
+        )
+    if len(scores.coverages) and len(scores.leads) > 1:
+        told = "; ".join(
+            f"{100 * share:.0f} % interval " + _by_lead_words(scores.leads, 100 * held, "{:.0f} %")
+            for share, held in zip(scores.coverages, scores.coverage.T)
+        )
+        found.append(
+            Drawing(
+                name="coverage",
+                group="scores",
+                title="Coverage by lead",
+                caption="Share of truths in the 50, 80 and 90 % intervals; thin lines are what it should be.",
+                description=f"Coverage by lead: {told}",
+                figure=figures.coverage_figure(scores),
+            )
+        )
+    if scores.coverage_by_state is not None:
+        found.append(
+            Drawing(
+                name="coverage_by_state",
+                group="scores",
+                title="Coverage by state at issue",
+                caption="Intervals have to hold as often when it is dry. The grey band is 2 points wide on either "
+                "side.",
+                description="Coverage of the 80 % interval by decile of the anomaly on the day of issue, driest "
+                "first: " + _deciles_words(scores),
+                figure=figures.coverage_by_state_figure(scores),
+            )
+        )
+    return found
+
+
+def _maps(scores: VerificationScores, grid: ForecastGrid | None) -> list[Drawing]:
+    if grid is None:
+        return []
+    found = []
+    for name, values in scores.maps.items():
+        if not np.isfinite(values).any() or not _on_this_grid(values.T, grid):
+            continue
+        title, caption = _map_words(name)
+        medians = np.array([np.nanmedian(row) if np.isfinite(row).any() else np.nan for row in values])
+        found.append(
+            Drawing(
+                name=f"map_{name}",
+                group="maps",
+                title=title,
+                caption=caption,
+                description=f"Maps: {title}. Median of the cells: "
+                + _by_lead_words(scores.map_leads, medians),
+                figure=map_figures.skill_map_figure(scores, grid, name),
+            )
+        )
+    return found
+
+
+def _map_words(name: str) -> tuple[str, str]:
+    if name == "nse":
+        return "NSE of the median", "In each cell by itself."
+    score, _, reference = name.partition("_skill_")
+    if score == "crps":
+        return f"CRPS skill against {figures.spoken(reference)}", "Brown is worse than the reference."
+    percentile, _, reference = reference.partition("_")
+    return (
+        f"Brier skill below {percentile.upper()}, against {figures.spoken(reference)}",
+        "Brown is worse than the reference. A cell in which no drought came has large errors of its own.",
+    )
+
+
+def _on_this_grid(values: np.ndarray, grid: ForecastGrid) -> bool:
+    return len(values) == np.asarray(grid.row).size
+
+
+def _by_lead_words(leads: np.ndarray, values: np.ndarray, form: str = "{:.2f}") -> str:
+    told = [
+        f"{form.format(values[place])} {'on the same day' if leads[place] == 0 else f'at {leads[place]} d'}"
+        for place in figures.shown_leads(leads)
+        if np.isfinite(values[place])
+    ]
+    return ", ".join(told) + "." if told else "unknown."
+
+
+def _deciles_words(scores: VerificationScores) -> str:
+    if scores.coverage_by_state is None:
+        return ""
+    which = int(np.abs(scores.coverages - 0.8).argmin())
+    values = np.nanmean(scores.coverage_by_state[..., which], axis=1)
+    return ", ".join(f"{100 * value:.0f} %" for value in values)
+
+
+def _reliability_words(scores: VerificationScores, number: int) -> str:
+    if scores.events is None:
+        return ""
+    events, lead = scores.events, len(scores.leads) // 2
+    pairs = zip(events.reliability_forecast[lead, number], events.reliability_observed[lead, number])
+    told = ", ".join(
+        f"{100 * said:.0f} % forecast, {100 * came:.0f} % came" for said, came in pairs if said == said
+    )
+    return (
+        f"Reliability of the probability of values below P{scores.percentiles[number]}; "
+        f"{scores.leads[lead]} days ahead: {told}."
+    )
+
+
+def _fan_words(example: FanExample) -> str:
+    low, high = example.quantiles[:, 0], example.quantiles[:, -1]
+    middle = example.quantiles[:, int(np.abs(np.asarray(example.levels) - 0.5).argmin())]
+    last = f"the median goes from {middle[0]:.2f} to {middle[-1]:.2f}, the widest band from "
+    return f"Fan chart of {example.title}: {last}{low[-1]:.2f} to {high[-1]:.2f} at {example.leads[-1]} days."
