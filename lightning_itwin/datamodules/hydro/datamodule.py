@@ -266,9 +266,9 @@ class GriddedHydroDataModule(LightningDataModule):
         self._source = open_source(path, self.variables)
 
     def train_dataloader(self) -> EventLoader:
-        span, days = self._span("train"), self._shape.days
+        span, days = self._span("train"), self.seq_length - self.warmup
         windows = self.samples_per_epoch or self.grid.series * self.grid.axis.size
-        # an epoch reads as many days as its windows span, so a block need not be larger than that
+        # each day of a block counts about once before the next block is read, and an epoch needs no more than that
         enough = max(1, -(-windows * days // (self.grid.axis.size * self._world_size)))
         block_series = min(self._block_series, enough)
         order = TrainingOrder(
