@@ -32,9 +32,16 @@ def one_day(terrain: Terrain, state: np.ndarray, rain: float, temperature: float
     parameter = {
         name: float(getattr(terrain, name).flat[0])
         for name in (
-            "degree_day_factor recharge_exponent evaporation_limit percolation fast_recession slow_recession "
-            "available_water root_depth wilting_point"
-        ).split()
+            "degree_day_factor",
+            "recharge_exponent",
+            "evaporation_limit",
+            "percolation",
+            "fast_recession",
+            "slow_recession",
+            "available_water",
+            "root_depth",
+            "wilting_point",
+        )
     }
     snow, water, soil, upper, lower = (float(value) for value in state)
     snowfall = rain * min(max((1 - temperature) / 2, 0), 1)
@@ -72,7 +79,9 @@ def test_a_day_is_what_the_equations_say(terrain: Terrain) -> None:
         assert given.soil_moisture[day, 0, 0] == pytest.approx(moisture, rel=2e-4)
         assert given.evapotranspiration[day, 0, 0] == pytest.approx(evaporation, rel=1e-3, abs=1e-4)
         assert given.runoff[day, 0, 0] == pytest.approx(runoff, rel=1e-3, abs=1e-3)
-        assert given.snow[day, 0, 0] == pytest.approx(expected[SNOW] + expected[SNOW_WATER], rel=1e-3, abs=1e-3)
+        assert given.snow[day, 0, 0] == pytest.approx(
+            expected[SNOW] + expected[SNOW_WATER], rel=1e-3, abs=1e-3
+        )
     np.testing.assert_allclose(state[:, 0, 0], expected, rtol=1e-3, atol=1e-3)
 
 
@@ -129,4 +138,6 @@ def test_blocks_and_groups_change_no_bit(terrain: Terrain) -> None:
 def test_soil_moisture_needs_no_stores_below_it(terrain: Terrain) -> None:
     hbv, weather = HBV(terrain), forcing(12)
     with_stores = hbv.run(hbv.initial(GROUPS), weather).soil_moisture
-    np.testing.assert_array_equal(hbv.run(hbv.initial(GROUPS), weather, stores=False).soil_moisture, with_stores)
+    np.testing.assert_array_equal(
+        hbv.run(hbv.initial(GROUPS), weather, stores=False).soil_moisture, with_stores
+    )

@@ -8,9 +8,19 @@ import pytest
 from lightning_itwin.hydrology.terrain import KM_PER_DEGREE, random_field, simulate_terrain
 
 MAPS = (
-    "elevation slope annual_precipitation wilting_point field_capacity root_depth recharge_exponent "
-    "evaporation_limit degree_day_factor percolation fast_recession slow_recession"
-).split()
+    "elevation",
+    "slope",
+    "annual_precipitation",
+    "wilting_point",
+    "field_capacity",
+    "root_depth",
+    "recharge_exponent",
+    "evaporation_limit",
+    "degree_day_factor",
+    "percolation",
+    "fast_recession",
+    "slow_recession",
+)
 
 
 def test_a_random_field_has_unit_variance_and_its_length() -> None:

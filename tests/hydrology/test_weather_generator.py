@@ -95,7 +95,9 @@ def test_potential_evapotranspiration_is_oudins(generator: WeatherGenerator, wea
     np.testing.assert_allclose(weather[2, :365].reshape(365, 6, 6), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_exchanged_regimes_leave_the_weather_of_the_day(generator: WeatherGenerator, modes: np.ndarray) -> None:
+def test_exchanged_regimes_leave_the_weather_of_the_day(
+    generator: WeatherGenerator, modes: np.ndarray
+) -> None:
     today = np.repeat(modes[100], 3, axis=0)
     before = generator.weather(today[None], np.array([100]))
     generator.exchange_regime(today, np.array([-2, 0, 3], dtype=np.float32))
