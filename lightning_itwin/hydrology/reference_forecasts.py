@@ -73,7 +73,7 @@ class ReferenceForecasts:
         season = _season_weights(fraction)
         sample, parts = _SampledCells(), []
         for block in blocks:
-            anomaly = torch.as_tensor(block).to(torch.float32)
+            anomaly = torch.as_tensor(block).to("cpu", torch.float32)
             if anomaly.ndim != 2 or anomaly.shape[1] != len(fraction):
                 raise ValueError(f"Blocks are (cells, {len(fraction)} days), not {tuple(anomaly.shape)}.")
             parts.append(_lagged_sums(anomaly, season, leads))

@@ -23,12 +23,10 @@ from lightning_itwin.metrics.deterministic import (
     RootMeanSquaredError,
 )
 from lightning_itwin.metrics.events import (
-    ROC,
     BrierScore,
     BrierSkillScore,
     Reliability,
     ReliabilityDiagram,
-    ROCCurve,
     brier_score,
 )
 from lightning_itwin.metrics.grouped_metric import GroupedMetric, MeanScore
@@ -48,6 +46,7 @@ from lightning_itwin.metrics.probabilistic import (
     QuantileCRPS,
     SkillScore,
 )
+from lightning_itwin.metrics.roc import ROC, ROCCurve
 from lightning_itwin.metrics.standardized_index import StandardizedGammaIndex
 
 __all__ = [

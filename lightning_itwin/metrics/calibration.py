@@ -30,9 +30,10 @@ def pit_of_ensemble(ensemble: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """
     y = target.unsqueeze(-1)
     below, upto = (ensemble < y).sum(-1), (ensemble <= y).sum(-1)
-    missing = torch.where(target.isnan() | ensemble.isnan().any(-1), torch.nan, 0.0).to(ensemble.dtype)
+    missing = torch.where(target.isnan() | ensemble.isnan().any(-1), torch.nan, 0.0)
+    missing = missing.to(torch.promote_types(ensemble.dtype, torch.float32))
     count = ensemble.shape[-1] + 1
-    return below / count + missing, (upto + 1) / count + missing
+    return (below + missing) / count, (upto + 1 + missing) / count
 
 
 def cdf_of_quantiles(quantiles: Tensor, target: Tensor, levels: Levels) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,7 @@ def pinball_loss(quantiles: Tensor, target: Tensor, levels: Levels) -> Tensor:
     tensor([0.1000, 0.1000])
     """
     _check(quantiles, target, "quantiles")
-    level = _levels(levels, quantiles)
+    level = _levels(levels, quantiles, target)
     error = target.unsqueeze(-1) - quantiles
     return torch.maximum(level * error, (level - 1) * error)
 
@@ -149,7 +149,8 @@ def crps_piecewise_linear(quantiles: Tensor, target: Tensor, levels: Levels) -> 
     tensor(0.0833)
     """
     _check(quantiles, target, "quantiles")
-    level = rising_levels(levels).to(quantiles)
+    precision = torch.promote_types(quantiles.dtype, target.dtype)
+    level = rising_levels(levels).to(quantiles.device, precision)
     low, high = quantiles[..., :-1], quantiles[..., 1:]
     start, end = level[:-1], level[1:]
     y = target.unsqueeze(-1)
@@ -169,7 +170,7 @@ def rising_levels(levels: Levels) -> Tensor:
     Raises:
         ValueError: there is none, they do not rise, or one is not from 0 to 1.
     """
-    level = torch.as_tensor(levels, dtype=torch.float64)
+    level = torch.as_tensor(levels, dtype=torch.float64, device="cpu")
     if level.ndim != 1 or not len(level) or not bool(((level >= 0) & (level <= 1)).all()):
         raise ValueError(f"Levels are probabilities from 0 to 1, one or more, not {levels}.")
     if not bool((torch.diff(level) > 0).all()):
@@ -184,13 +185,15 @@ def _sorted(rows: Tensor) -> Tensor:
     return torch.sort(rows, dim=-1).values
 
 
-def _levels(levels: Levels, quantiles: Tensor) -> Tensor:
-    level = torch.as_tensor(levels, dtype=quantiles.dtype, device=quantiles.device)
+def _levels(levels: Levels, quantiles: Tensor, target: Tensor) -> Tensor:
+    """Give levels in the precision of the loss; checked before they move, so that no GPU is waited for."""
+    level = torch.as_tensor(levels)
     if level.shape != quantiles.shape[-1:]:
         raise ValueError(f"{quantiles.shape[-1]} quantiles need as many levels, not {tuple(level.shape)}.")
     if not bool(((level >= 0) & (level <= 1)).all()):
         raise ValueError(f"Levels are probabilities from 0 to 1, not {level.tolist()}.")
-    return level
+    precision = torch.promote_types(torch.promote_types(quantiles.dtype, target.dtype), torch.float32)
+    return level.to(quantiles.device, precision)
 
 
 def _check(forecast: Tensor, target: Tensor, what: str) -> None:

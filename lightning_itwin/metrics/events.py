@@ -1,16 +1,16 @@
-"""Metrics of event probabilities: Brier score and skill, reliability diagram, ROC."""
+"""Metrics of event probabilities: Brier score and skill, reliability diagram."""
 
 # R rows, O outputs, G groups, K bins
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lightning_itwin.metrics.event_bins import bin_edges, check_events, which_bin
 from lightning_itwin.metrics.grouped_metric import GroupedMetric, MeanScore
 
 Outputs = int | Sequence[int]
@@ -186,110 +186,6 @@ class ReliabilityDiagram(GroupedMetric):
         low, high = _consistency_bar(forecast, count, self.bin_variance)
         found = (forecast, self.bin_events / count, self.bin_count, low, high)
         return Reliability(*(self.shaped(value) for value in found))
-
-
-class ROC(NamedTuple):
-    """A relative operating characteristic.
-
-    Attributes:
-        false_alarm_rate: share of the non-events that were warned of, rising from 0 to 1, (..., K + 1).
-        hit_rate: share of the events that were warned of, (..., K + 1).
-        area: under the curve, by trapezoids; 0.5 is no discrimination, 1 perfect, (...).
-    """
-
-    false_alarm_rate: Tensor
-    hit_rate: Tensor
-    area: Tensor
-
-
-class ROCCurve(GroupedMetric):
-    """ROC of event probabilities, from counts in fine bins: no sample is stored, and states are sums.
-
-    It equals ``torchmetrics.classification.MultilabelROC`` with thresholds at the edges, but counts every
-    sample once instead of once a threshold, leaves out NaN and counts per group.
-
-    Args:
-        bins: number of bins of equal width from 0 to 1, or rising edges. Probabilities that share a bin are
-            ties; those of an ensemble of M members are told apart by ``M + 1`` bins.
-        num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
-
-    >>> curve = ROCCurve()
-    >>> curve(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0.0, 0.0, 1.0, 1.0])).area
-    tensor(0.7500, dtype=torch.float64)
-    """
-
-    is_differentiable = False
-    bin_count: Tensor
-    bin_events: Tensor
-
-    def __init__(
-        self,
-        bins: int | Sequence[float] = 200,
-        num_outputs: Outputs = 1,
-        num_groups: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(num_outputs, num_groups, **kwargs)
-        self.edges = bin_edges(bins)
-        for name in ("bin_count", "bin_events"):
-            self.add_sums(name, len(self.edges) - 1)
-
-    def update(self, probability: Tensor, outcome: Tensor, groups: Tensor | None = None) -> None:
-        """Add probabilities and outcomes (1, 0 or NaN, or bool), both (..., outputs)."""
-        check_events(probability, outcome)
-        slots = self.slots(outcome, groups)
-        p, came = self.rows(probability).double(), self.rows(outcome).double()
-        bins, count = which_bin(p, self.edges), len(self.edges) - 1
-        self.bin_count = self.bin_count + self.histogram(slots, bins, torch.ones_like(p), count)
-        self.bin_events = self.bin_events + self.histogram(slots, bins, came, count)
-
-    def compute(self) -> ROC:
-        """Give curve and area; NaN where there is no event or nothing else."""
-        hits, alarms = self.bin_events.flip(-1), (self.bin_count - self.bin_events).flip(-1)
-        start = torch.zeros_like(hits[..., :1])
-        hit = torch.cat([start, hits.cumsum(-1)], -1) / hits.sum(-1, keepdim=True)
-        alarm = torch.cat([start, alarms.cumsum(-1)], -1) / alarms.sum(-1, keepdim=True)
-        area = torch.trapezoid(hit, alarm, dim=-1)
-        return ROC(self.shaped(alarm), self.shaped(hit), self.shaped(area))
-
-
-def check_events(probability: Tensor, outcome: Tensor) -> None:
-    """Say so if probabilities or outcomes are none, or their shapes differ.
-
-    Raises:
-        ValueError: a shape, a probability or an outcome that cannot be.
-    """
-    if probability.shape != outcome.shape:
-        raise ValueError(f"Probability {tuple(probability.shape)} and outcome {tuple(outcome.shape)} differ.")
-    if bool(((probability < 0) | (probability > 1)).any()):
-        raise ValueError("Probabilities are from 0 to 1.")
-    if bool(((outcome != 0) & (outcome != 1) & (outcome == outcome)).any()):
-        raise ValueError(
-            "Outcomes are 0 or 1 (NaN where missing): state the event, such as target < threshold."
-        )
-
-
-def bin_edges(bins: int | Sequence[float]) -> list[float]:
-    """Give rising edges from 0 to 1 of a number of even bins, or check those given.
-
-    Raises:
-        ValueError: less than 1 bin, or edges that do not rise from 0 to 1.
-    """
-    if isinstance(bins, int):
-        if bins < 1:
-            raise ValueError(f"There is 1 bin or more, not {bins}.")
-        return [k / bins for k in range(bins + 1)]
-    edges = [float(edge) for edge in bins]
-    rising = all(low < high for low, high in pairwise(edges))
-    if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or not rising:
-        raise ValueError(f"Edges of bins rise from 0 to 1, not {edges}.")
-    return edges
-
-
-def which_bin(value: Tensor, edges: Sequence[float]) -> Tensor:
-    """Give the bin ``edge[k] <= value < edge[k + 1]`` of values from 0 to 1; 1 is in the last."""
-    inner = torch.tensor(list(edges[1:-1]), dtype=value.dtype, device=value.device)
-    return torch.bucketize(value.contiguous(), inner, right=True)
 
 
 def _consistency_bar(probability: Tensor, count: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
