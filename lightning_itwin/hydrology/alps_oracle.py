@@ -25,7 +25,7 @@ def state_after(run: AlpsRun, day: int, realization: int = 0) -> np.ndarray:
     """
     block = int(np.searchsorted(run.state_days, day, side="right")) - 1
     begin = int(run.state_days[block])
-    state = np.ascontiguousarray(run.states[realization, block][:, None])
+    state = run.states[realization, block][:, None].copy(order="C")
     days = slice(begin, day + 1)
     forcing = np.stack(
         [

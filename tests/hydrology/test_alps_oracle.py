@@ -50,6 +50,16 @@ def test_the_state_is_that_of_the_run(run: AlpsRun) -> None:
     np.testing.assert_array_equal(state, run.end[1])
 
 
+@pytest.mark.parametrize("realizations", [1, 3])
+def test_a_run_stays_as_it_is(realizations: int) -> None:
+    run = AlpsSimulator(years=1, realizations=realizations, rows=2, columns=3).run()
+    before = {name: np.copy(value) for name, value in vars(run).items() if isinstance(value, np.ndarray)}
+    first = oracle(run, [100, 200], [1, 5], 3, seed=0)
+    np.testing.assert_array_equal(oracle(run, [100, 200], [1, 5], 3, seed=0), first)
+    for name, value in before.items():
+        np.testing.assert_array_equal(getattr(run, name), value)
+
+
 def test_the_truth_is_one_of_the_members(forecasts: tuple[np.ndarray, np.ndarray]) -> None:
     ensemble, truth = forecasts
     # Chi squared of the ranks in five classes. Neighbouring origins, and cells, are related: the number of
