@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_itwin.forecasts import figures, map_figures
-from lightning_itwin.forecasts.fan import FanExample
+from lightning_itwin.forecasts.alt_texts import by_lead_words, deciles_words, fan_words, reliability_words
+from lightning_itwin.forecasts.fan import FanExample, fan_figure
 from lightning_itwin.forecasts.layout import ForecastGrid
 from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.warning_levels import LEVEL_NAMES, WarningRule
@@ -59,10 +60,10 @@ def drawings(
                 name=f"fan_{number + 1}",
                 group="today",
                 title=f"One forecast: {example.title}",
-                caption="Bands are central intervals, the line in them the median. Dashed: P20, P10 and P5 of the "
-                "cell at the time of the year.",
-                description=_fan_words(example),
-                figure=figures.fan_figure(example),
+                caption="Bands are central intervals, with the median in them. Thin: P20, P10, P5 of the cell "
+                "at the time of the year.",
+                description=fan_words(example),
+                figure=fan_figure(example),
             )
         )
     return found + _by_lead(scores) + _of_events(scores) + _of_calibration(scores) + _maps(scores, grid)
@@ -102,8 +103,8 @@ def _today(scores: VerificationScores, rule: WarningRule, grid: ForecastGrid | N
             group="today",
             title=f"Probability below P{percentile}, {when}",
             caption=f"Climatology is {percentile} % everywhere: what is darker is likelier than usual.",
-            description=f"Maps of the probability of values below P{percentile}, {when}. Mean over the cells: "
-            + _by_lead_words(scores.leads, 100 * mean, "{:.0f} %"),
+            description=f"Maps of the probability of values below P{percentile}, {when}. Mean of the cells: "
+            + by_lead_words(scores.leads, 100 * mean, "{:.0f} %"),
             figure=map_figures.probability_map_figure(scores, grid),
         ),
     ]
@@ -114,7 +115,7 @@ def _by_lead(scores: VerificationScores) -> list[Drawing]:
     found = []
     if several and scores.skill:
         told = "; ".join(
-            f"against {figures.spoken(name)} " + _by_lead_words(scores.leads, values)
+            f"against {figures.spoken(name)} " + by_lead_words(scores.leads, values)
             for name, values in scores.skill.items()
         )
         found.append(
@@ -140,7 +141,7 @@ def _by_lead(scores: VerificationScores) -> list[Drawing]:
     if several and scores.events is not None and scores.events.skill:
         skill = next(iter(scores.events.skill.values()))
         told = "; ".join(
-            f"P{percentile} " + _by_lead_words(scores.leads, skill[:, number])
+            f"P{percentile} " + by_lead_words(scores.leads, skill[:, number])
             for number, percentile in enumerate(scores.percentiles)
         )
         found.append(
@@ -159,8 +160,8 @@ def _by_lead(scores: VerificationScores) -> list[Drawing]:
                 name="accuracy",
                 group="scores",
                 title="NSE and KGE by lead",
-                caption="Of the median, a forecast of a single value. In each cell by itself, and of anomalies.",
-                description="NSE of anomalies by lead: " + _by_lead_words(scores.leads, scores.anomaly.nse),
+                caption="Of the median as a forecast of one value: in each cell by itself, and of anomalies.",
+                description="NSE of anomalies by lead: " + by_lead_words(scores.leads, scores.anomaly.nse),
                 figure=figures.accuracy_figure(scores),
             )
         )
@@ -178,19 +179,19 @@ def _of_events(scores: VerificationScores) -> list[Drawing]:
                 name=f"reliability_p{percentile}",
                 group=group,
                 title=f"Reliability, below P{percentile}",
-                caption="On the diagonal, events come as often as they are forecast. Below: how many forecasts had "
-                "which probability; bins of fewer than 20 are left out above.",
-                description=_reliability_words(scores, number),
+                caption="On the diagonal, events come as often as forecast. Below: how many forecasts had "
+                "which probability; above, bins of fewer than 20 are left out.",
+                description=reliability_words(scores, number),
                 figure=figures.reliability_figure(scores, number),
             )
         )
-        areas = _by_lead_words(scores.leads, scores.events.roc_area[:, number])
+        areas = by_lead_words(scores.leads, scores.events.roc_area[:, number])
         found.append(
             Drawing(
                 name=f"roc_p{percentile}",
                 group=group,
                 title=f"ROC, below P{percentile}",
-                caption="What share of the droughts is warned of, at the price of which share of false alarms.",
+                caption="What share of droughts is warned of, at the price of which share of false alarms.",
                 description=f"ROC curves of values below P{percentile}; areas: {areas}",
                 figure=figures.roc_figure(scores, number),
             )
@@ -201,20 +202,21 @@ def _of_events(scores: VerificationScores) -> list[Drawing]:
 def _of_calibration(scores: VerificationScores) -> list[Drawing]:
     found = []
     if scores.pit is not None:
+        density = np.nan_to_num(scores.pit, nan=0.0) * scores.pit.shape[-1]
         found.append(
             Drawing(
                 name="pit",
                 group="scores",
                 title="PIT histogram",
                 caption="Flat is calibrated, a hump too wide, a U too narrow, a slope biased.",
-                description=f"PIT histograms; density from {np.nanmin(scores.pit) * scores.pit.shape[-1]:.2f} to "
-                f"{np.nanmax(scores.pit) * scores.pit.shape[-1]:.2f}, 1 is calibrated.",
+                description=f"PIT histograms; density from {density.min():.2f} to {density.max():.2f}, 1 is "
+                "calibrated.",
                 figure=figures.pit_figure(scores),
             )
         )
     if len(scores.coverages) and len(scores.leads) > 1:
         told = "; ".join(
-            f"{100 * share:.0f} % interval " + _by_lead_words(scores.leads, 100 * held, "{:.0f} %")
+            f"{100 * share:.0f} % interval " + by_lead_words(scores.leads, 100 * held, "{:.0f} %")
             for share, held in zip(scores.coverages, scores.coverage.T)
         )
         found.append(
@@ -233,10 +235,9 @@ def _of_calibration(scores: VerificationScores) -> list[Drawing]:
                 name="coverage_by_state",
                 group="scores",
                 title="Coverage by state at issue",
-                caption="Intervals have to hold as often when it is dry. The grey band is 2 points wide on either "
-                "side.",
-                description="Coverage of the 80 % interval by decile of the anomaly on the day of issue, driest "
-                "first: " + _deciles_words(scores),
+                caption="Intervals have to hold as often when it is dry. Grey: 2 points on either side.",
+                description="Coverage of the 80 % interval by decile of the anomaly at issue, driest first: "
+                + deciles_words(scores),
                 figure=figures.coverage_by_state_figure(scores),
             )
         )
@@ -259,7 +260,7 @@ def _maps(scores: VerificationScores, grid: ForecastGrid | None) -> list[Drawing
                 title=title,
                 caption=caption,
                 description=f"Maps: {title}. Median of the cells: "
-                + _by_lead_words(scores.map_leads, medians),
+                + by_lead_words(scores.map_leads, medians),
                 figure=map_figures.skill_map_figure(scores, grid, name),
             )
         )
@@ -281,41 +282,3 @@ def _map_words(name: str) -> tuple[str, str]:
 
 def _on_this_grid(values: np.ndarray, grid: ForecastGrid) -> bool:
     return len(values) == np.asarray(grid.row).size
-
-
-def _by_lead_words(leads: np.ndarray, values: np.ndarray, form: str = "{:.2f}") -> str:
-    told = [
-        f"{form.format(values[place])} {'on the same day' if leads[place] == 0 else f'at {leads[place]} d'}"
-        for place in figures.shown_leads(leads)
-        if np.isfinite(values[place])
-    ]
-    return ", ".join(told) + "." if told else "unknown."
-
-
-def _deciles_words(scores: VerificationScores) -> str:
-    if scores.coverage_by_state is None:
-        return ""
-    which = int(np.abs(scores.coverages - 0.8).argmin())
-    values = np.nanmean(scores.coverage_by_state[..., which], axis=1)
-    return ", ".join(f"{100 * value:.0f} %" for value in values)
-
-
-def _reliability_words(scores: VerificationScores, number: int) -> str:
-    if scores.events is None:
-        return ""
-    events, lead = scores.events, len(scores.leads) // 2
-    pairs = zip(events.reliability_forecast[lead, number], events.reliability_observed[lead, number])
-    told = ", ".join(
-        f"{100 * said:.0f} % forecast, {100 * came:.0f} % came" for said, came in pairs if said == said
-    )
-    return (
-        f"Reliability of the probability of values below P{scores.percentiles[number]}; "
-        f"{scores.leads[lead]} days ahead: {told}."
-    )
-
-
-def _fan_words(example: FanExample) -> str:
-    low, high = example.quantiles[:, 0], example.quantiles[:, -1]
-    middle = example.quantiles[:, int(np.abs(np.asarray(example.levels) - 0.5).argmin())]
-    last = f"the median goes from {middle[0]:.2f} to {middle[-1]:.2f}, the widest band from "
-    return f"Fan chart of {example.title}: {last}{low[-1]:.2f} to {high[-1]:.2f} at {example.leads[-1]} days."

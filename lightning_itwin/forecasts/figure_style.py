@@ -41,7 +41,7 @@ _SIZE_PT, _WIDTH_IN = 10.5, 5.6
 
 
 def new_figure(height_in: float = 4.0, layout: str = "constrained") -> Figure:
-    """Give an empty figure that no window and no global state knows; all have one width, so one size of letters."""
+    """Give an empty figure that no window and no global state knows; all have one width."""
     return require("matplotlib.figure", extra="drought").Figure(
         figsize=(_WIDTH_IN, height_in), layout=layout, facecolor=CARD
     )
@@ -63,8 +63,13 @@ def dress(axes: Axes, across: str = "", up: str = "") -> None:
 def legend(axes: Axes, columns: int = 1, where: str = "best", title: str | None = None) -> None:
     """Give axes a legend, if anything has a label."""
     if axes.get_legend_handles_labels()[0]:
-        found = axes.legend(
-            frameon=False, fontsize=_SIZE_PT - 0.5, labelcolor=INK, ncols=columns, loc=where, title=title
+        found = axes.legend(  # type: ignore[call-overload]
+            frameon=False,
+            fontsize=_SIZE_PT - 0.5,
+            labelcolor=INK,
+            ncols=columns,
+            loc=where,
+            title=title or "",
         )
         found.get_title().set(color=QUIET, fontsize=_SIZE_PT - 0.5)
 
@@ -100,23 +105,23 @@ def by_lead(axes: Axes, leads: np.ndarray) -> None:
 
 
 def shown_leads(leads: np.ndarray, count: int = 4) -> list[int]:
-    """Give the indices of some leads, first and last among them, spread as the axis is.
+    """Give the indices of some leads, first and last among them, closer together where they are short.
 
     >>> shown_leads(np.array([1, 3, 7, 14, 21, 30, 45, 60]))
-    [0, 2, 4, 7]
+    [0, 2, 5, 7]
     """
     if len(leads) <= count:
         return list(range(len(leads)))
-    wanted = np.linspace(np.sqrt(leads[0]), np.sqrt(leads[-1]), count)
-    found = {int(np.abs(np.sqrt(leads) - root).argmin()) for root in wanted}
-    return sorted(found)
+    roots = np.cbrt(leads)
+    wanted = np.linspace(roots[0], roots[-1], count)
+    return sorted({int(np.abs(roots - root).argmin()) for root in wanted})
 
 
 def themed_svg(figure: Figure, name: str) -> str:
     """Give a figure as SVG whose colours follow the page's light, with letters that the reader's fonts draw.
 
-    One picture serves a light and a dark page: a second one would double the page, and a white card on a dark page
-    blinds. The colours of the palette become variables that a media query inside of the picture sets.
+    One picture serves a light and a dark page: a second one would double the page, and a white card on a dark
+    page blinds. The colours of the palette become variables that a media query inside of the picture sets.
 
     Args:
         figure: drawn in the light palette.

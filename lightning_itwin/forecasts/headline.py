@@ -86,7 +86,7 @@ def findings(scores: VerificationScores, target: ForecastTarget) -> list[Finding
                 answer=answer,
                 unit=unit,
                 verdict=verdict,
-                why=f"CRPS {_percent_lower(value)} {_ahead(lead)}",
+                why=f"CRPS {_percent_lower(value).removesuffix(' than')} {_ahead(lead)}",
             )
         )
     if len(scores.coverages):
@@ -197,7 +197,7 @@ def _ahead(lead: int) -> str:
 
 def _percent_lower(skill: float) -> str:
     if not np.isfinite(skill):
-        return "not known against"
+        return "of unknown size against"
     return f"{abs(100 * skill):.0f} % {'lower' if skill >= 0 else 'higher'} than"
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WARNING_COLORS = (NO_WARNING, WATCH, WARNING, ALERT)
+_GOOD, _BAD, _LIKELY = "#00957b", "#c8641a", "#d9480f"
 
 
 def skill_map_figure(scores: VerificationScores, grid: ForecastGrid, name: str) -> Figure:
@@ -42,20 +43,16 @@ def skill_map_figure(scores: VerificationScores, grid: ForecastGrid, name: str) 
     """
     maps = scores.maps[name]
     chosen = shown_leads(scores.map_leads)
+    shades = _ramp(_BAD, _GOOD)
 
     def draw(axes: Axes, place: int) -> Any:
         values = on_grid(maps[chosen[place]], grid)
-        return axes.pcolormesh(*_edges(grid), values, cmap="BrBG", vmin=-1, vmax=1, rasterized=True)
+        return _cells(axes, grid, values, cmap=shades, vmin=-1, vmax=1)
 
     titles = [_title(int(scores.map_leads[number])) for number in chosen]
     figure, drawn, panels = _panels(grid, titles, draw)
-    lowest, below = float(np.nanmin(maps, initial=0.0)), float(np.nanmin(maps, initial=0.0)) < -1
-    bar = figure.colorbar(
-        drawn, ax=panels, shrink=0.85, aspect=30, pad=0.02, extend="min" if below else "neither"
-    )
-    _dress_bar(
-        bar, "skill, 1 at best" if lowest >= 0 else "skill: 1 at best, below 0 worse than the reference"
-    )
+    below = float(np.nanmin(maps, initial=0.0)) < -1
+    _bar(figure, drawn, panels, "skill; below 0 is worse than the reference", "min" if below else "neither")
     return figure
 
 
@@ -63,27 +60,28 @@ def probability_map_figure(scores: VerificationScores, grid: ForecastGrid, numbe
     """Draw today's probability of values below a drought percentile, for up to four leads."""
     found = _latest(scores)
     chosen = shown_leads(scores.leads)
+    shades = _ramp(None, _LIKELY)
 
     def draw(axes: Axes, place: int) -> Any:
         values = on_grid(found[:, chosen[place], number], grid)
-        return axes.pcolormesh(*_edges(grid), values, cmap="YlOrBr", vmin=0, vmax=1, rasterized=True)
+        return _cells(axes, grid, values, cmap=shades, vmin=0, vmax=1)
 
     figure, drawn, panels = _panels(grid, [_title(int(scores.leads[lead])) for lead in chosen], draw)
-    bar = figure.colorbar(drawn, ax=panels, shrink=0.85, aspect=30, pad=0.02)
-    _dress_bar(bar, f"probability of values below P{scores.percentiles[number]}")
+    _bar(figure, drawn, panels, f"probability of values below P{scores.percentiles[number]}")
     return figure
 
 
 def warning_map_figure(scores: VerificationScores, grid: ForecastGrid, rule: WarningRule) -> Figure:
     """Draw today's warning levels, for up to four leads."""
     colors, patches = (require(f"matplotlib.{name}", extra="drought") for name in ("colors", "patches"))
-    levels = rule.levels(_latest(scores))
+    levels = rule.levels(_latest(scores)).astype(float)
     chosen = shown_leads(scores.leads)
-    shades = colors.ListedColormap(_WARNING_COLORS)
+    shades = colors.ListedColormap(["none", *_WARNING_COLORS[1:]])
 
     def draw(axes: Axes, place: int) -> Any:
-        values = on_grid(np.where(levels[:, chosen[place]] < 0, np.nan, levels[:, chosen[place]]), grid)
-        return axes.pcolormesh(*_edges(grid), values, cmap=shades, vmin=-0.5, vmax=3.5, rasterized=True)
+        level = levels[:, chosen[place]]
+        values = on_grid(np.where(level < 0, np.nan, level), grid)
+        return _cells(axes, grid, values, cmap=shades, vmin=-0.5, vmax=3.5)
 
     figure, _, _ = _panels(grid, [_title(int(scores.leads[lead])) for lead in chosen], draw)
     marks = [patches.Patch(fc=color, ec=QUIET, lw=0.5) for color in _WARNING_COLORS]
@@ -91,6 +89,39 @@ def warning_map_figure(scores: VerificationScores, grid: ForecastGrid, rule: War
         marks, LEVEL_NAMES, loc="outside upper left", ncols=4, frameon=False, fontsize=10, labelcolor=INK
     )
     return figure
+
+
+def _ramp(low: str | None, high: str) -> Any:
+    """Give a scale of colours that fades to nothing at 0, so that it reads on light and on dark ground."""
+    colors = require("matplotlib.colors", extra="drought")
+    alpha = np.linspace(-1 if low else 0, 1, 256)
+    shades = np.array([colors.to_rgba(high if value >= 0 else low) for value in alpha])
+    shades[:, 3] = np.abs(alpha)
+    return colors.ListedColormap(shades)
+
+
+def _cells(axes: Axes, grid: ForecastGrid, values: np.ndarray, **look: Any) -> Any:
+    """Draw cells over a ground that shows where there are any."""
+    collections = require("matplotlib.collections", extra="drought")
+    x, y = _edges(grid)
+    ground = collections.PolyCollection(
+        _runs(np.isfinite(values), x, y), fc=NO_WARNING, lw=0, antialiased=False
+    )
+    axes.add_collection(ground)
+    return axes.pcolormesh(x, y, values, rasterized=True, **look)
+
+
+def _runs(there: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[list[tuple[float, float]]]:
+    """Give an outline for each run of cells in a row."""
+    if x.ndim == 1:
+        x, y = np.meshgrid(x, y)
+    found = []
+    for row, cells in enumerate(there):
+        steps = np.flatnonzero(np.diff(np.concatenate([[False], cells, [False]]).astype(np.int8)))
+        for begin, end in zip(steps[::2], steps[1::2]):
+            corners = ((row, begin), (row, end), (row + 1, end), (row + 1, begin))
+            found.append([(float(x[corner]), float(y[corner])) for corner in corners])
+    return found
 
 
 def on_grid(values: np.ndarray, grid: ForecastGrid) -> np.ndarray:
@@ -142,9 +173,13 @@ def _panels(
     return figure, drawn, [axes for axes in panels if axes.get_visible()]
 
 
-def _dress_bar(bar: Any, text: str) -> None:
+def _bar(figure: Figure, drawn: Any, panels: list[Axes], text: str, extend: str = "neither") -> None:
+    bar = figure.colorbar(drawn, ax=panels, shrink=0.85, aspect=30, pad=0.02, extend=extend)
     bar.set_label(text, color=INK, fontsize=9.5)
     bar.ax.tick_params(colors=QUIET, labelsize=9, length=0)
+    bar.ax.patch.set(facecolor=NO_WARNING, alpha=1)
+    if bar.solids is not None:
+        bar.solids.set(edgecolor="face", rasterized=True)
     bar.outline.set_edgecolor(LINE)
 
 

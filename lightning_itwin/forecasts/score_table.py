@@ -45,9 +45,8 @@ def lead_table(scores: VerificationScores, target: ForecastTarget) -> str:
         cells += "".join(
             _cell(f"{title} {under}".strip(), values[place], form) for title, under, values, form in columns
         )
-        narrow = "same day" if lead == 0 else f"day{'' if lead == 1 else 's'} ahead"
-        body.append(f'<tr><th scope="row">{lead}<span class="narrow"> {narrow}</span></th>{cells}</tr>')
-    return f'<table class="stack"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+        body.append(f'<tr><th scope="row">{lead}</th>{cells}</tr>')
+    return f'<table class="leads"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
 def scores_csv(scores: VerificationScores) -> str:

@@ -9,54 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+
+from lightning_itwin.forecasts.score_sums import (
+    EventScores,
+    PointErrors,
+    arrays,
+    cell_maps,
+    coverage_by_decile,
+    coverage_of,
+    efficiencies,
+    event_scores,
+    median_of_cells,
+    point_errors,
+    ratio,
+    skill_of,
+)
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 _LEAST_IN_SEASON = 30
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PointErrors:
-    """Errors of the median, each (L,).
-
-    Attributes:
-        nse: Nash-Sutcliffe efficiency over all samples.
-        kge: Kling-Gupta efficiency (2009) over all samples; NaN for anomalies, whose mean is near 0.
-        rmse: root mean squared error.
-        bias: mean of forecast minus truth.
-    """
-
-    nse: np.ndarray
-    kge: np.ndarray
-    rmse: np.ndarray
-    bias: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class EventScores:
-    """Scores of the probabilities of values below the drought percentiles, (L, P), and bins.
-
-    Attributes:
-        base_rate: share of samples in which the event came.
-        skill: Brier skill by name of the reference.
-        roc_area: area under the ROC curve.
-        roc_false_alarms, roc_hits: the curve.
-        reliability_forecast, reliability_observed, reliability_count: mean probability, share of events and
-            number of samples in every bin of probability.
-        reliability_low, reliability_high: range of the share if the forecasts were reliable and all samples
-            independent.
-    """
-
-    base_rate: np.ndarray
-    skill: Mapping[str, np.ndarray]
-    roc_area: np.ndarray
-    roc_false_alarms: np.ndarray
-    roc_hits: np.ndarray
-    reliability_forecast: np.ndarray
-    reliability_observed: np.ndarray
-    reliability_count: np.ndarray
-    reliability_low: np.ndarray
-    reliability_high: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,38 +95,42 @@ class VerificationScores:
         by_season = {name: value.cpu().numpy() for name, value in parts["scores"].items()}
         total = {name: value.sum(0) for name, value in by_season.items()}
         has_value = bool((total["value_tt"] > 0).any())
-        pairs = {name: _arrays(parts[f"crps_{name}"]) for name in references}
-        cells = _arrays(parts["cells"]) if "cells" in parts else {}
+        pairs = {name: arrays(parts[f"crps_{name}"]) for name in references}
+        cells = arrays(parts["cells"]) if "cells" in parts else {}
         latest_origin, latest = parts.get("latest", (-1, None))
-        held = _arrays(parts["coverage"]) if coverages else {}
+        held = arrays(parts["coverage"]) if coverages else {}
         return cls(
             leads=np.asarray(leads),
             levels=np.asarray(levels),
             percentiles=tuple(percentiles),
             references=tuple(references),
             count=total["count"].astype(np.int64),
-            crps=_ratio(total["crps"], total["count"]),
+            crps=ratio(total["crps"], total["count"]),
             reference_crps={
-                name: _ratio(pair["other"].sum(0), pair["count"].sum(0)) for name, pair in pairs.items()
+                name: ratio(pair["other"].sum(0), pair["count"].sum(0)) for name, pair in pairs.items()
             },
-            skill={name: _skill(pair["own"].sum(0), pair["other"].sum(0)) for name, pair in pairs.items()},
+            skill={name: skill_of(pair["own"].sum(0), pair["other"].sum(0)) for name, pair in pairs.items()},
             season_skill={
-                name: np.where(pair["count"] >= _LEAST_IN_SEASON, _skill(pair["own"], pair["other"]), np.nan)
+                name: np.where(
+                    pair["count"] >= _LEAST_IN_SEASON, skill_of(pair["own"], pair["other"]), np.nan
+                )
                 for name, pair in pairs.items()
             },
-            events=_events(parts, references) if percentiles and "events" in parts else None,
+            events=event_scores(parts, references) if percentiles and "events" in parts else None,
             pit=parts["pit"].cpu().numpy() if "pit" in parts else None,
             coverages=np.asarray(coverages, dtype=np.float64),
-            coverage=_coverage(held, len(leads)),
-            coverage_by_state=_coverage_by_decile(held),
-            anomaly=_point_errors(total, "", of_anomalies=True),
-            value=_point_errors(total, "value_") if has_value else None,
-            cell_nse=_median(_efficiencies(cells)[0]) if cells else np.full(len(map_leads), np.nan),
+            coverage=coverage_of(held, len(leads)),
+            coverage_by_state=coverage_by_decile(held),
+            anomaly=point_errors(total, "", of_anomalies=True),
+            value=point_errors(total, "value_") if has_value else None,
+            cell_nse=median_of_cells(efficiencies(cells)[0]) if cells else np.full(len(map_leads), np.nan),
             cell_kge=(
-                _median(_efficiencies(cells)[1]) if cells and has_value else np.full(len(map_leads), np.nan)
+                median_of_cells(efficiencies(cells)[1])
+                if cells and has_value
+                else np.full(len(map_leads), np.nan)
             ),
             map_leads=np.asarray(map_leads, dtype=np.int64),
-            maps=_maps(cells, references, percentiles),
+            maps=cell_maps(cells, references, percentiles),
             latest_origin=int(latest_origin),
             latest_probability=(
                 None
@@ -209,111 +183,3 @@ class VerificationScores:
 
 def _all_missing(values: np.ndarray) -> bool:
     return values.dtype.kind == "f" and bool(np.isnan(values).all())
-
-
-def _arrays(sums: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    return {name: value.cpu().numpy() for name, value in sums.items()}
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return above / np.where(below > 0, below, np.nan)
-
-
-def _skill(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return 1 - _ratio(own, other)
-
-
-def _moments(sums: Mapping[str, np.ndarray], prefix: str) -> tuple[np.ndarray, ...]:
-    """Give means, variances and covariance of forecast and truth."""
-    count = sums["count"]
-    p, t, pp, tt, pt = (_ratio(sums[f"{prefix}{name}"], count) for name in ("p", "t", "pp", "tt", "pt"))
-    return p, t, np.maximum(pp - p * p, 0), np.maximum(tt - t * t, 0), pt - p * t
-
-
-def _efficiencies(sums: Mapping[str, np.ndarray], prefix: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """Give NSE and KGE; NaN with fewer than two samples, or where nothing varies."""
-    p, t, variance_p, variance_t, both = _moments(sums, prefix)
-    enough = sums["count"] > 1
-    variance_t = np.where(enough & (variance_t > 1e-14 * t * t), variance_t, np.nan)
-    variance_p = np.where(variance_p > 1e-14 * p * p, variance_p, np.nan)
-    error = np.nan_to_num(variance_p) + variance_t - 2 * both + (p - t) ** 2
-    correlation = both / np.sqrt(variance_p * variance_t)
-    variability = np.sqrt(variance_p / variance_t)
-    bias = p / np.where(t == 0, np.nan, t)
-    distance = np.sqrt((correlation - 1) ** 2 + (variability - 1) ** 2 + (bias - 1) ** 2)
-    return 1 - error / variance_t, 1 - distance
-
-
-def _point_errors(sums: Mapping[str, np.ndarray], prefix: str, of_anomalies: bool = False) -> PointErrors:
-    p, t, variance_p, variance_t, both = _moments(sums, prefix)
-    nse, kge = _efficiencies(sums, prefix)
-    mean_square = np.maximum(variance_p + variance_t - 2 * both + (p - t) ** 2, 0)
-    kge = np.full_like(kge, np.nan) if of_anomalies else kge
-    return PointErrors(nse=nse, kge=kge, rmse=np.sqrt(mean_square), bias=p - t)
-
-
-def _events(parts: Mapping[str, Any], references: Sequence[str]) -> EventScores:
-    sums = {name: value.sum(0) for name, value in _arrays(parts["events"]).items()}
-    pairs = {name: _arrays(parts[f"brier_{name}"]) for name in references}
-    roc, reliability = parts["roc"], parts["reliability"]
-    return EventScores(
-        base_rate=_ratio(sums["event"], sums["count"]),
-        skill={name: _skill(pair["own"].sum(0), pair["other"].sum(0)) for name, pair in pairs.items()},
-        roc_area=roc.area.cpu().numpy(),
-        roc_false_alarms=roc.false_alarm_rate.cpu().numpy(),
-        roc_hits=roc.hit_rate.cpu().numpy(),
-        reliability_forecast=reliability.forecast.cpu().numpy(),
-        reliability_observed=reliability.observed.cpu().numpy(),
-        reliability_count=reliability.samples.cpu().numpy(),
-        reliability_low=reliability.low.cpu().numpy(),
-        reliability_high=reliability.high.cpu().numpy(),
-    )
-
-
-def _coverage(held: Mapping[str, np.ndarray], leads: int) -> np.ndarray:
-    """Give the share that each interval held, (L, C), from sums by bins of the state, (bins, L)."""
-    kinds = [name for name in held if name != "count"]
-    if not kinds:
-        return np.empty((leads, 0))
-    return np.stack([_ratio(held[name].sum(0), held["count"].sum(0)) for name in kinds], axis=-1)
-
-
-def _coverage_by_decile(held: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Give the same by decile of the state at issue, (D, L, C); the last bin is an unknown state."""
-    kinds = [name for name in held if name != "count"]
-    if not kinds:
-        return None
-    known = {name: values[:-1] for name, values in held.items()}
-    size = known["count"].sum(1)
-    if size.sum() == 0:
-        return None
-    middle = (np.cumsum(size) - size / 2) / size.sum()
-    deciles = np.minimum((middle * 10).astype(int), 9)
-    summed = {name: np.zeros((10, values.shape[1])) for name, values in known.items()}
-    for name, values in known.items():
-        np.add.at(summed[name], deciles, values)
-    return np.stack([_ratio(summed[name], summed["count"]) for name in kinds], axis=-1)
-
-
-def _maps(
-    sums: Mapping[str, np.ndarray], references: Sequence[str], percentiles: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """Give scores of cells, (K, M)."""
-    if not sums:
-        return {}
-    found = {f"crps_skill_{name}": _skill(sums["crps"], sums[f"crps_{name}"]).T for name in references}
-    if percentiles:
-        for name in references:
-            found[f"brier_skill_p{percentiles[0]}_{name}"] = _skill(sums["brier"], sums[f"brier_{name}"]).T
-    found["nse"] = _efficiencies(sums)[0].T
-    return found
-
-
-def _median(values: np.ndarray) -> np.ndarray:
-    """Give the median over cells, (M, K) to (K,)."""
-    ordered = np.sort(values, axis=0)  # NaN comes last
-    known = np.isfinite(values).sum(0)
-    low, high = np.maximum((known - 1) // 2, 0), known // 2
-    columns = np.arange(values.shape[1])
-    middle = (ordered[low, columns] + ordered[np.minimum(high, len(values) - 1), columns]) / 2
-    return np.where(known > 0, middle, np.nan)

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from lightning_itwin.forecasts.sample_sums import LatestForecast, SampleSums
 from lightning_itwin.forecasts.scores import SEASONS, VerificationScores
@@ -141,7 +143,7 @@ class Verification(nn.Module):
         else:
             value = {name: torch.zeros_like(crps) for name in _MOMENTS}
         whole = torch.stack([*kept.values(), *value.values()], -1)
-        self.parts["scores"].update(whole, target, season)
+        self._add("scores", whole, target, season)
         per_cell = [crps, *(value if self.has_values else _moments(median, target)).values()]
         common = target
         below, came, known = self._events(probability_below, thresholds, target)
@@ -149,40 +151,40 @@ class Verification(nn.Module):
             other = references[name]
             there = torch.where(other.isnan().any(-1), torch.nan, target)
             score = self._crps(other, target)
-            self.parts[f"crps_{name}"].update(torch.stack([crps, score], -1), there, season)
+            self._add(f"crps_{name}", torch.stack([crps, score], -1), there, season)
             per_cell.append(score)
             common = torch.where(there.isnan(), torch.nan, common)
-            if below is not None and came is not None and thresholds is not None:
+            if below is not None and came is not None and known is not None and thresholds is not None:
                 stated = self._stated(name, other, thresholds)
                 both = torch.stack([(below - came) ** 2, (stated - came) ** 2], -1)
                 also = torch.where(there.isnan().unsqueeze(-1), torch.nan, known)
-                self.parts[f"brier_{name}"].update(both, also, _as_long(season, also))
+                self._add(f"brier_{name}", both, also, _as_long(season, also))
                 per_cell.append(both[..., 0, 1])
         if below is not None and came is not None and known is not None:
             both = torch.stack([came, (below - came) ** 2], -1)
-            self.parts["events"].update(both, known, _as_long(season, known))
+            self._add("events", both, known, _as_long(season, known))
             for name in ("reliability", "roc"):
-                self.parts[name].update(below, torch.where(known.isnan(), torch.nan, came))
+                self._add(name, below, torch.where(known.isnan(), torch.nan, came))
             per_cell.append(both[..., 0, 1])
             common = torch.where(known[..., 0].isnan(), torch.nan, common)
         self._update_calibration(quantiles, target, state)
         if self.cells is not None:
             columns = [self.leads.index(lead) for lead in self.map_leads]
             stacked = torch.stack(per_cell, -1)[:, columns]
-            self.parts["cells"].update(stacked, common[:, columns], series % self.cells)
+            self._add("cells", stacked, common[:, columns], series % self.cells)
             if "latest" in self.parts and below is not None:
                 first = series < self.cells
-                self.parts["latest"].update(series[first], origin[first], below[first].flatten(1))
+                self._add("latest", series[first], origin[first], below[first].flatten(1))
 
     def reset(self) -> None:
         """Forget everything."""
-        for part in self.parts.values():
-            part.reset()
+        for name in self.parts:
+            self._part(name).reset()
         self.has_values = False
 
     def compute(self) -> VerificationScores:
         """Give the scores of all ranks; a collective call."""
-        parts = {name: part.compute() for name, part in self.parts.items()}
+        parts = {name: self._part(name).compute() for name in self.parts}
         return VerificationScores.from_parts(
             parts,
             leads=self.leads,
@@ -192,6 +194,12 @@ class Verification(nn.Module):
             references=self.references,
             coverages=self.coverages,
         )
+
+    def _part(self, name: str) -> Metric:
+        return cast(Metric, self.parts[name])
+
+    def _add(self, name: str, *values: Tensor) -> None:
+        self._part(name).update(*values)
 
     def _reaches(self, share: float) -> bool:
         edge = (1 - share) / 2
@@ -222,7 +230,7 @@ class Verification(nn.Module):
 
     def _update_calibration(self, quantiles: Tensor, target: Tensor, state: Tensor | None) -> None:
         if "pit" in self.parts:
-            self.parts["pit"].update(quantiles, target)
+            self._add("pit", quantiles, target)
         if "coverage" not in self.parts:
             return
         outside = [(1 - share) / 2 for share in self.coverages]
@@ -234,7 +242,7 @@ class Verification(nn.Module):
             share = (state + _STATE_END) / (2 * _STATE_END)
             known = (share.nan_to_num() * _STATE_BINS).long().clamp(0, _STATE_BINS - 1)
             bins = torch.where(state.isnan(), bins, known)
-        self.parts["coverage"].update(held, target, bins)
+        self._add("coverage", held, target, bins)
 
     def _check(
         self,
@@ -245,7 +253,7 @@ class Verification(nn.Module):
         references: Mapping[str, Tensor] | None,
     ) -> None:
         size, leads = len(target), len(self.leads)
-        wanted = {"target": (target, (size, leads))}
+        wanted: dict[str, tuple[Tensor, tuple[int, ...]]] = {"target": (target, (size, leads))}
         wanted["quantiles"] = (quantiles, (size, leads, len(self.levels)))
         if set(references or {}) != set(self.references):
             raise ValueError(f"References are {list(self.references)} here, not {list(references or {})}.")

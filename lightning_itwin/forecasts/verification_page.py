@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,18 @@ from lightning_itwin.pages import card, downloads, facts, glossary, page, pictur
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# what a verification has beyond the style of every page
+_STYLE = """
+.lead { font-size: clamp(1.08rem, 1.7vw, 1.3rem); line-height: 1.45; max-width: 68ch;
+  margin: 0 0 20px; text-wrap: pretty; }
+.under { margin: 10px 4px 0; font-size: 0.88rem; }
+figure.card { display: flex; flex-direction: column; }
+.drawing { display: block; width: 100%; max-width: 600px; height: auto; margin: auto; }
+.choices { grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); }
+@media (min-width: 1200px) { .figures { grid-template-columns: repeat(3, 1fr); } }
+.leads th:first-child { position: sticky; left: 0; background: var(--card); }
+@media (max-width: 760px) { .leads th:first-child { box-shadow: 1px 0 0 var(--line); } }
+"""
 _GROUPS = {
     "today": ("today", "Forecasts"),
     "scores": ("figures", "How good they are"),
@@ -116,7 +127,7 @@ def _page(
         more = "".join(_figure(drawing) for drawing in drawn if drawing.group == "more")
         if group == "scores" and more:
             shown_more = (
-                '<details class="more"><summary>Rarer droughts: reliability and ROC below P10 and P5</summary>'
+                '<details class="more"><summary>Reliability and ROC of rarer droughts</summary>'
                 f'<div class="figures">{more}</div></details>'
             )
         else:
@@ -133,7 +144,7 @@ def _page(
         [without_paths(about.model), about.target.title, about.period],
         body,
         made_from="forecasts and what came",
-        style=resources.files("lightning_itwin.forecasts").joinpath("page.css").read_text(encoding="utf-8"),
+        style=_STYLE,
     )
 
 
@@ -141,8 +152,9 @@ def _finding(found: Finding) -> str:
     chip = f'<span class="chip {found.verdict[1]}">{escape(found.verdict[0])}</span>' if found.verdict else ""
     unit = f"<small> {escape(found.unit)}</small>" if found.unit else ""
     why = f'<p class="why">{escape(sentence(found.why))}</p>' if found.why else ""
+    question = f'<h3 class="goal">{escape(found.question)}</h3>'
     return (
-        f'<article class="card choice"><div class="head"><h3 class="goal">{escape(found.question)}</h3>{chip}</div>'
+        f'<article class="card choice"><div class="head">{question}{chip}</div>'
         f'<div class="what">{escape(found.answer)}{unit}</div>{why}</article>'
     )
 
