@@ -15,11 +15,11 @@ import numpy as np
 
 from lightning_itwin.hydrology.alps_blocks import Block
 from lightning_itwin.hydrology.alps_layout import (
-    CHUNK_DAYS,
     FORECAST_CHUNK_DAYS,
     GLOBAL_ATTRIBUTES,
     SERIES,
     FileVariable,
+    chunk_days,
     layout,
 )
 from lightning_itwin.hydrology.terrain import Terrain
@@ -65,9 +65,10 @@ class _TimeBuffer:
 class AlpsWriter:
     """Takes blocks of days, in the order of time, for one group of realizations after the other."""
 
-    def __init__(self, arrays: dict[str, Any], shape: tuple[int, ...], single: bool) -> None:
+    def __init__(self, arrays: dict[str, Any], terrain: Terrain, days: int, single: bool) -> None:
+        shape = (days, *terrain.shape)
         series = [arrays[name] for name in SERIES]
-        self._series = _TimeBuffer(series, shape, CHUNK_DAYS, single)
+        self._series = _TimeBuffer(series, shape, chunk_days(terrain), single)
         forecasts = [arrays[name] for name in STATISTICS if name in arrays]
         self._forecasts = _TimeBuffer(
             forecasts, (shape[0], WEATHER_LEADS, *shape[1:]), FORECAST_CHUNK_DAYS, single
@@ -109,7 +110,7 @@ def open_writer(
     try:
         arrays, close = create(part, layout(terrain, time, realizations, forecasts))
         try:
-            yield AlpsWriter(arrays, (len(time), *terrain.shape), realizations == 1)
+            yield AlpsWriter(arrays, terrain, len(time), realizations == 1)
         finally:
             close()
         if path.is_dir():  # which no rename replaces

@@ -9,7 +9,8 @@ import numpy as np
 from lightning_itwin.hydrology.terrain import Terrain
 from lightning_itwin.hydrology.weather_forecast import STATISTICS, WEATHER_LEADS
 
-CHUNK_DAYS, FORECAST_CHUNK_DAYS = 512, 64
+FORECAST_CHUNK_DAYS = 64
+_CHUNK_DAYS, _CHUNK_BYTES = 512, 2**29  # the bytes are those of all series of all cells
 _CHUNK_CELLS = 32  # along each horizontal axis
 
 GLOBAL_ATTRIBUTES = {
@@ -104,7 +105,7 @@ def layout(terrain: Terrain, time: np.ndarray, realizations: int, forecasts: boo
                 name=name,
                 dimensions=(*first[1], "time", "lat", "lon"),
                 shape=(*first[0], days, *terrain.shape),
-                chunks=(*first[2], min(CHUNK_DAYS, days), *cells),
+                chunks=(*first[2], min(chunk_days(terrain), days), *cells),
                 attributes=_attributes(*about),
             )
         )
@@ -119,6 +120,14 @@ def layout(terrain: Terrain, time: np.ndarray, realizations: int, forecasts: boo
             )
         )
     return found
+
+
+def chunk_days(terrain: Terrain) -> int:
+    """Give the days in a chunk, and so in memory: fewer where there are many cells."""
+    days = _CHUNK_DAYS
+    while days > FORECAST_CHUNK_DAYS and 4 * len(SERIES) * days * terrain.elevation.size > _CHUNK_BYTES:
+        days //= 2
+    return days
 
 
 def _coordinates(
