@@ -6,6 +6,7 @@ from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
 from lightning_itwin.hydrology.standardized_index import (
     StandardizedIndex,
     accumulate,
+    day_of_year,
     standardized_precipitation_index,
     standardized_soil_moisture_index,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "ReferenceForecasts",
     "StandardizedIndex",
     "accumulate",
+    "day_of_year",
     "standardized_precipitation_index",
     "standardized_soil_moisture_index",
 ]

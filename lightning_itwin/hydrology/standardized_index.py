@@ -72,7 +72,7 @@ class StandardizedIndex:
 
         Args:
             values: accumulated (see :func:`accumulate`), NaN where missing, (N, T) or (T,).
-            position: place in the year, from 0: month 0 to 11, or day 0 to 365, (T,).
+            position: place in the year, from 0: month 0 to 11, or day (see :func:`day_of_year`), (T,).
             distribution: "gamma" (Thom), "pearson3" (L-moments), "beta" (moments; values from 0 to 1, such as
                 the degree of saturation) or "empirical" (Gringorten's plotting positions).
             reference: which times belong to the reference period, bool (T,); None: all.
@@ -132,6 +132,15 @@ class StandardizedIndex:
         """Give the index of values, (N, T) or (T,), from -3.09 to 3.09; NaN where there is none."""
         special = require("scipy.special", extra="drought")
         return np.clip(special.ndtri(self.probability(values, position)), -LIMIT, LIMIT)
+
+
+def day_of_year(year_fraction: np.ndarray) -> np.ndarray:
+    """Give the day from 0 to 364 of every calendar: a leap year has two days on one place.
+
+    >>> day_of_year(np.array([0.0, 1 / 365, 31 / 366, 359 / 360]))
+    array([  0,   1,  30, 363])
+    """
+    return np.floor(np.asarray(year_fraction, dtype=np.float64) * 365 + 1e-6).astype(np.int64)
 
 
 def accumulate(values: np.ndarray, scale: int, mean: bool = False) -> np.ndarray:

@@ -134,10 +134,12 @@ class ReliabilityDiagram(GroupedMetric):
 
     Args:
         bins: number of bins of equal width from 0 to 1; or rising edges from 0 to 1.
+        independent_share: share of the samples that are independent, for the bars; neighbouring cells and
+            days are not, and the bars of all samples are too narrow for them.
         num_outputs, num_groups: see :class:`lightning_itwin.metrics.GroupedMetric`.
 
     Raises:
-        ValueError: edges that do not rise from 0 to 1.
+        ValueError: edges that do not rise from 0 to 1, or a share that is none.
 
     Reference:
         Broecker & Smith 2007, Weather and Forecasting 22, 651, for the consistency bars.
@@ -158,10 +160,15 @@ class ReliabilityDiagram(GroupedMetric):
         bins: int | Sequence[float] = 10,
         num_outputs: Outputs = 1,
         num_groups: int | None = None,
+        independent_share: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_outputs, num_groups, **kwargs)
-        self.edges = bin_edges(bins)
+        if not 0 < independent_share <= 1:
+            raise ValueError(
+                f"The share of independent samples is above 0, up to 1, not {independent_share}."
+            )
+        self.edges, self.independent_share = bin_edges(bins), independent_share
         for name in ("bin_count", "bin_probability", "bin_variance", "bin_events"):
             self.add_sums(name, len(self.edges) - 1)
 
@@ -183,7 +190,9 @@ class ReliabilityDiagram(GroupedMetric):
         """Give the diagram."""
         count = torch.where(self.bin_count > 0, self.bin_count, torch.nan)
         forecast = self.bin_probability / count
-        low, high = _consistency_bar(forecast, count, self.bin_variance)
+        share = self.independent_share
+        independent = (count * share).round().clamp_min(1)
+        low, high = _consistency_bar(forecast, independent, self.bin_variance * share)
         found = (forecast, self.bin_events / count, self.bin_count, low, high)
         return Reliability(*(self.shaped(value) for value in found))
 

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MetricCollection
 
+from lightning_itwin.metrics import (
+    KlingGuptaEfficiency,
+    MeanBias,
+    NashSutcliffeEfficiency,
+    RootMeanSquaredError,
+)
 from tests.metrics.cases import CELLS, LEADS, Case, cases, flat, groups
 
 CASES = cases()
@@ -108,6 +115,28 @@ def test_reset_forgets(case: Case) -> None:
     for batch in updates:
         metric.update(*batch)
     assert_same(flat(metric.compute()), value_of(case, num_outputs=LEADS))
+
+
+def test_collections_share_what_is_the_same() -> None:
+    prediction, target = torch.rand(40, LEADS), torch.rand(40, LEADS)
+    kinds = (NashSutcliffeEfficiency, KlingGuptaEfficiency, RootMeanSquaredError, MeanBias)
+    collection = MetricCollection([kind(num_outputs=LEADS) for kind in kinds])
+    for _ in range(2):
+        collection.update(prediction, target)
+    assert len(collection.compute_groups) == 1  # one update serves all four
+    for kind in kinds:
+        alone = kind(num_outputs=LEADS)
+        alone.update(prediction, target)
+        assert_same(collection.compute()[kind.__name__], alone.compute())
+
+
+def test_states_may_be_merged_by_hand(case: Case) -> None:
+    make, updates = case
+    first, second = make(num_outputs=LEADS), make(num_outputs=LEADS)
+    for number, batch in enumerate(updates):
+        (first if number < 2 else second).update(*batch)
+    first.merge_state(second)
+    assert_same(flat(first.compute()), value_of(case, num_outputs=LEADS))
 
 
 @pytest.mark.world

@@ -80,6 +80,14 @@ def test_consistency_bars_are_binomial(count: int) -> None:
     assert found.low[1].isnan()
 
 
+def test_bars_are_wider_for_samples_that_depend_on_each_other() -> None:
+    probability, outcome = torch.full((500,), 0.3, dtype=torch.float64), torch.zeros(500)
+    found = ReliabilityDiagram(bins=1, independent_share=0.1)(probability, outcome)
+    low, high = stats.binom.ppf([0.025, 0.975], 50, 0.3) / 50
+    assert [float(found.low), float(found.high)] == pytest.approx([low, high])
+    assert int(found.samples) == 500
+
+
 def test_sure_forecasts_have_bars_without_width() -> None:
     found = ReliabilityDiagram(bins=2)(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))
     assert (found.low.tolist(), found.high.tolist()) == ([0, 1], [0, 1])
@@ -118,6 +126,7 @@ def test_a_roc_curve_without_events_is_unknown() -> None:
         (lambda: BrierScore().update(torch.full((2,), 1.5), torch.zeros(2)), "from 0 to 1"),
         (lambda: BrierScore().update(torch.zeros(2), torch.full((2,), 0.3)), "0 or 1"),
         (lambda: ReliabilityDiagram(bins=0), "1 bin"),
+        (lambda: ReliabilityDiagram(independent_share=0), "above 0"),
         (lambda: ReliabilityDiagram(bins=[0, 0.5]), "from 0 to 1"),
         (lambda: ROCCurve(bins=[0, 0.5, 0.5, 1]), "rise"),
     ],
