@@ -82,6 +82,8 @@ def as_block(values: Tensor | np.ndarray, days: int) -> Tensor:
     Raises:
         ValueError: another shape.
     """
+    if isinstance(values, np.ndarray):  # files give big-endian numbers, and views that cannot be written to
+        values = np.require(values, values.dtype.newbyteorder("="), "W")
     block = torch.as_tensor(values)
     if block.ndim != 2 or block.shape[1] != days:
         raise ValueError(f"Blocks are (cells, {days} days of year_fraction), not {tuple(block.shape)}.")

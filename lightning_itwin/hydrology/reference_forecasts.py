@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.hydrology.climatology_windows import as_block
+
 SEASONS = 12
 _PRIOR_DAYS = 30.0  # weight, in days, of all cells together against what a cell has shown in a season
 _SAMPLED_CELLS = 256  # at least, and less than twice as many, whose residuals make the quantiles
@@ -73,9 +75,7 @@ class ReferenceForecasts:
         season = _season_weights(fraction)
         sample, parts = _SampledCells(), []
         for block in blocks:
-            anomaly = torch.as_tensor(block).to("cpu", torch.float32)
-            if anomaly.ndim != 2 or anomaly.shape[1] != len(fraction):
-                raise ValueError(f"Blocks are (cells, {len(fraction)} days), not {tuple(anomaly.shape)}.")
+            anomaly = as_block(block, len(fraction)).to("cpu", torch.float32)
             parts.append(_lagged_sums(anomaly, season, leads))
             sample.add(anomaly)
         if not any(bool(part[..., 0].any()) for part in parts):

@@ -58,6 +58,19 @@ def test_blocks_give_what_the_whole_gives_whether_a_neighbour_has_gaps_or_not() 
         torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_may_come_as_files_have_them() -> None:
+    values = series().float()
+    big_endian = values.numpy().astype(">f4")
+    big_endian.setflags(write=False)
+    packed = (values * 1000).round().to(torch.int16)
+    climatology = Climatology.fit(values, FRACTION)
+    assert torch.equal(Climatology.fit(big_endian, FRACTION).mean, climatology.mean)
+    torch.testing.assert_close(
+        Climatology.fit(packed, FRACTION).mean / 1000, climatology.mean, rtol=0, atol=5e-5
+    )
+
+
 def test_anomaly_and_value_are_inverse() -> None:
     values = series()
     climatology = Climatology.fit(values, FRACTION)
