@@ -60,8 +60,8 @@ def drawings(
                 name=f"fan_{number + 1}",
                 group="today",
                 title=f"One forecast: {example.title}",
-                caption="Bands are central intervals, with the median in them. Thin: P20, P10, P5 of the cell "
-                "at the time of the year.",
+                caption="Bands are central intervals, with the median in them. Thin: P20, P10, P5 of the "
+                "cell at the time of the year.",
                 description=fan_words(example),
                 figure=fan_figure(example),
             )

@@ -24,7 +24,9 @@ class SampleSums(GroupedMetric):
     >>> sums = SampleSums(["a", "b"], num_outputs=1, num_groups=2)
     >>> sums.update(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(2), torch.tensor([1, 1]))
     >>> sums.compute()["a"], sums.compute()["count"]
-    (tensor([0., 4.], dtype=torch.float64), tensor([0., 2.], dtype=torch.float64))
+    (tensor([[0.],
+            [4.]], dtype=torch.float64), tensor([[0.],
+            [2.]], dtype=torch.float64))
     """
 
     sums: Tensor
@@ -34,6 +36,7 @@ class SampleSums(GroupedMetric):
     ) -> None:
         super().__init__(num_outputs, num_groups, **kwargs)
         self.kinds = ("count", *kinds)
+        self.sizes = (num_outputs,) if isinstance(num_outputs, int) else tuple(num_outputs)
         self.add_sums("sums", len(self.kinds))
 
     def update(self, scores: Tensor, target: Tensor, groups: Tensor) -> None:
@@ -46,7 +49,8 @@ class SampleSums(GroupedMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """Give the sums by name, (groups, outputs) each, and the number of samples as ``count``."""
-        return {kind: self.shaped(self.sums[..., number]) for number, kind in enumerate(self.kinds)}
+        shape = (self._group_count, *self.sizes)
+        return {kind: self.sums[..., number].reshape(shape) for number, kind in enumerate(self.kinds)}
 
 
 def latest_of(stacked: Tensor) -> Tensor:

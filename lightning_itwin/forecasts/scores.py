@@ -117,7 +117,7 @@ class VerificationScores:
                 for name, pair in pairs.items()
             },
             events=event_scores(parts, references) if percentiles and "events" in parts else None,
-            pit=parts["pit"].cpu().numpy() if "pit" in parts else None,
+            pit=parts["pit"].cpu().numpy().reshape(len(leads), -1) if "pit" in parts else None,
             coverages=np.asarray(coverages, dtype=np.float64),
             coverage=coverage_of(held, len(leads)),
             coverage_by_state=coverage_by_decile(held),

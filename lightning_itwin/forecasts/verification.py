@@ -77,7 +77,7 @@ class Verification(nn.Module):
             found[f"crps_{name}"] = SampleSums(("own", "other"), outputs, seasons)
         if self.percentiles:
             found["reliability"] = ReliabilityDiagram(10, events)
-            found["roc"] = ROCCurve(200, events)
+            found["roc"] = ROCCurve(_roc_edges(), events)
             found["events"] = SampleSums(("event", "brier"), events, seasons)
             for name in self.references:
                 found[f"brier_{name}"] = SampleSums(("own", "other"), events, seasons)
@@ -267,6 +267,14 @@ class Verification(nn.Module):
         for name, (value, shape) in wanted.items():
             if tuple(value.shape) != shape:
                 raise ValueError(f"{name} is {shape} here, not {tuple(value.shape)}.")
+
+
+def _roc_edges() -> list[float]:
+    """Give edges of bins that lie closer together towards 0 and 1, where probabilities of rare events crowd."""
+    small = torch.logspace(-6, -2, 61, dtype=torch.float64)
+    middle = torch.linspace(0.01, 0.99, 197, dtype=torch.float64)[1:-1]
+    inner = torch.cat([small, middle, (1 - small).flip(0)])
+    return [0.0, *inner.tolist(), 1.0]
 
 
 def _moments(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Forecasts whose scores are known: anomalies that forget their past by an AR(1), forecast by what is best."""
+"""Forecasts whose scores are known: anomalies that fade as an AR(1) does, forecast by what is best."""
 
 # C cells, O origins, L leads, Q levels
 
