@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 from lightning_itwin.optional import late_face
 
 if TYPE_CHECKING:
+    from lightning_itwin.models.drought_forecaster import DroughtForecaster
     from lightning_itwin.models.gw_flow import GWFlow
     from lightning_itwin.models.virgo_denoiser import VirgoDenoiser
 
-__all__ = ["GWFlow", "VirgoDenoiser"]
+__all__ = ["DroughtForecaster", "GWFlow", "VirgoDenoiser"]
 
 __getattr__ = late_face(
     __name__,
     {
+        "DroughtForecaster": "lightning_itwin.models.drought_forecaster",
         "GWFlow": "lightning_itwin.models.gw_flow",
         "VirgoDenoiser": "lightning_itwin.models.virgo_denoiser",
     },
