@@ -57,7 +57,9 @@ def make_parser() -> ArgumentParser:
     commands.add_subcommand("convert", one)
 
     one = ArgumentParser(description="Say what files hold.")
-    one.add_argument("path", type=str, nargs="+", help="NetCDF files, Zarr folders, patterns, or a converted folder")
+    one.add_argument(
+        "path", type=str, nargs="+", help="NetCDF files, Zarr folders, patterns, or a converted folder"
+    )
     one.add_argument(
         "--variables", type=HydroVariables | None, default=None, help="names, to see what training would see"
     )
@@ -167,7 +169,11 @@ def _about(source: CubeSource) -> str:
             + (f"; as log(1 + x): {', '.join(columns.logarithms)}" if columns.logarithms else ""),
             f"target: {columns.target} [{units[columns.target]}]",
             f"maps: {', '.join(columns.statics) or 'none'}",
-            *([f"weather: {', '.join(columns.weather)}, {columns.weather_leads} leads"] if columns.weather else []),
+            *(
+                [f"weather: {', '.join(columns.weather)}, {columns.weather_leads} leads"]
+                if columns.weather
+                else []
+            ),
             f"read block by block, a value is read {source.reads_per_use():.1f} times",
         ]
     )

@@ -75,13 +75,13 @@ class DomainMeans:
         self.sum = np.zeros((realizations, days, width))
         self.count = np.zeros((realizations, days, width))
 
-    def add(self, realization: np.ndarray, values: np.ndarray) -> None:
-        """Add a block of standardised values, NaN is missing, (n, T, C), of some realizations, (n,)."""
+    def add(self, realization: np.ndarray, values: Tensor, missing: Tensor) -> None:
+        """Add a block of standardised values, (n, T, C), of some realizations, (n,); missing ones do not count."""
         for one in np.unique(realization):
-            some = values[realization == one]
-            missing = np.isnan(some)
-            self.sum[one] += np.where(missing, 0.0, some).sum(axis=0)
-            self.count[one] += (~missing).sum(axis=0)
+            rows = torch.from_numpy(np.flatnonzero(realization == one))
+            gaps = missing[rows]
+            self.sum[one] += torch.where(gaps, 0.0, values[rows]).sum(0).numpy()
+            self.count[one] += (~gaps).sum(0).numpy()
 
     def result(self) -> Tensor:
         """Give the means, 0 on days without a value, (R, T, C) float32."""

@@ -95,13 +95,9 @@ class TrainingData:
         statistics.check_columns(source.columns)
         climatology, reference = self._of_these_cells(statistics, values) if anomaly else (None, None)
         preparation = Preparation(statistics, grid, climatology)
-        if values is not None:
-            for begin in range(0, grid.series, _SERIES_AT_ONCE):
-                some = values[begin : begin + _SERIES_AT_ONCE]
-                preparation(some, np.arange(begin, begin + len(some)), 0)
         maps = torch.from_numpy(np.ascontiguousarray(source.statics))
         static = ((maps - statistics.static_mean) / statistics.static_deviation).nan_to_num(0.0, 0.0, 0.0)
-        context = self._domain_means(values, preparation)
+        context = self._prepare_values(values, preparation)
         maker = WindowMaker(self.shape, grid, static, context, preparation)
         windows: MemoryWindows | BlockWindows
         if values is not None:
@@ -146,21 +142,24 @@ class TrainingData:
             return values.numpy()[series[0] : series[-1] + 1, first:end]
         return values.numpy()[series, first:end]
 
-    def _domain_means(self, values: Tensor | None, preparation: Preparation) -> Tensor:
+    def _prepare_values(self, values: Tensor | None, preparation: Preparation) -> Tensor:
+        """Prepare what is in memory in place, and give the means of the domain, (R, T, C)."""
         grid = self.source.grid
         means = DomainMeans(grid.realizations, grid.axis.size, self.context)
-        if not self.context:
+        if values is None and not self.context:
             return means.result()
         chosen = [*range(len(self.source.columns.inputs)), -1][: self.context]
         step = min(self.block_series, _SERIES_AT_ONCE)
         for begin in range(0, grid.series, step):
             series = np.arange(begin, min(begin + step, grid.series))
-            if values is not None:
-                block = values[begin : begin + step]
-            else:
+            if values is None:
                 block = torch.from_numpy(self.source.read(series, 0, grid.axis.size))
-                preparation(block, series, 0)
-            means.add(series // grid.cells, block[:, :, chosen].numpy())
+            else:
+                block = values[begin : begin + step]
+            missing = ~block[:, :, chosen].isfinite() if self.context else None
+            preparation(block, series, 0)
+            if missing is not None:
+                means.add(series // grid.cells, block[:, :, chosen], missing)
         return means.result()
 
     def _of_these_cells(

@@ -94,7 +94,7 @@ class HydroVariables:
         inputs: dynamic inputs. The three names that are the default also find the names that CF, ERA5,
             E-OBS, CMIP and wflow give them.
         target: what is forecast.
-        statics: maps without time; None takes every map that varies.
+        statics: maps without time; None takes every map that varies, by their names' order.
         weather: statistics of a weather forecast with a dimension of leads, such as ``"precipitation_mean"``.
         mask: a map; cells where it is 0, false or missing are left out. ``"not NAME"`` turns it round.
             Cells without any value of the target are left out in any case.

@@ -237,6 +237,7 @@ class XarraySource:
             mask = (variables.mask or "").removeprefix("not ").strip()
             found = [one for one in files.fields.values() if not one.has(parts.TIME) and one.name != mask]
             found = [one for one in found if not one.has(parts.REALIZATION) and not one.has(parts.LEAD)]
+            found.sort(key=lambda one: one.name)  # a store lists them in any order
             names = [one.name for one in found]
         slabs: Slabs = {}
         maps = [one.read(self._cells, self._shape, slabs=slabs)[:, 0, 0] for one in found]
