@@ -14,6 +14,7 @@ from lightning_itwin.hydrology.climatology_windows import as_block
 
 SEASONS = 12
 _PRIOR_DAYS = 30.0  # weight, in days, of all cells together against what a cell has shown in a season
+_CELLS_AT_ONCE = 128  # whose values stay in a core's cache
 _SAMPLED_CELLS = 256  # at least, and less than twice as many, whose residuals make the quantiles
 
 
@@ -192,14 +193,40 @@ def _season_weights(fraction: Tensor) -> Tensor:
 
 def _lagged_sums(anomaly: Tensor, season: Tensor, leads: Sequence[int]) -> Tensor:
     """Sum 1, x^2, xy and y^2 over all pairs of origin x and, a lead later, y: (n, K, L, 4)."""
-    present = (~anomaly.isnan()).float()
-    value = torch.where(anomaly.isnan(), 0.0, anomaly)
     found = []
+    for some in anomaly.split(_CELLS_AT_ONCE):
+        pairs = _pairs_with_gaps if bool(some.isnan().any()) else _pairs
+        found.append(pairs(some, season, leads))
+    return torch.cat(found)
+
+
+def _pairs(value: Tensor, season: Tensor, leads: Sequence[int]) -> Tensor:
+    square, found = value * value, []
+    whole = square @ season
+    for lead in leads:
+        days = value.shape[1] - lead
+        weight = season[:days]
+        count = weight.sum(0).expand(len(value), -1)
+        origins = whole - square[:, days:] @ season[days:]
+        products = (value[:, :days] * value[:, lead:]) @ weight
+        found.append(torch.stack([count, origins, products, square[:, lead:] @ weight], -1))
+    return torch.stack(found, 2)
+
+
+def _pairs_with_gaps(anomaly: Tensor, season: Tensor, leads: Sequence[int]) -> Tensor:
+    present = (~anomaly.isnan()).float()
+    value, found = torch.where(anomaly.isnan(), 0.0, anomaly), []
+    square = value * value
     for lead in leads:
         days = anomaly.shape[1] - lead
-        x, y, weight = value[:, :days], value[:, lead:], season[:days]
-        both = present[:, :days] * present[:, lead:]
-        terms = (both, x * x * both, x * y, y * y * both)
+        weight = season[:days]
+        before, after = present[:, :days], present[:, lead:]
+        terms = (
+            before * after,
+            square[:, :days] * after,
+            value[:, :days] * value[:, lead:],
+            square[:, lead:] * before,
+        )
         found.append(torch.stack([term @ weight for term in terms], -1))
     return torch.stack(found, 2)
 
