@@ -153,8 +153,8 @@ class TrainingOrder:
         generator = self._generator(epoch, 2 + stream)
         if count >= total:
             return np.concatenate([generator.permutation(total) for _ in range(-(-count // total))])[:count]
-        stretch = np.arange(count) + generator.random(count)
-        number = np.minimum((stretch * (total / count)).astype(np.int64), total - 1)
+        edges = np.arange(count + 1) * total // count
+        number = edges[:-1] + (generator.random(count) * np.diff(edges)).astype(np.int64)
         generator.shuffle(number)
         return number
 
