@@ -119,7 +119,7 @@ def predictability(
         first = int(
             np.searchsorted(run.time, np.datetime64(f"{settings.first_year + FIRST_TEST_YEAR}-01-01"))
         )
-        origins = np.linspace(first, len(run.time) - 1 - max(LEADS), ORIGINS).astype(int)
+        origins = np.linspace(first, len(run.time) - 1 - max(LEADS), ORIGINS).astype(int).tolist()
         fraction, cells = torch.from_numpy(run.year_fraction), torch.arange(len(anomaly))
         regimes = [None, regime_from_circulation(run), regression.estimate(run)]
         for name, regime in zip(FORECASTS, regimes):
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=60, help="of the oracle")
     parser.add_argument("--weather-seed", type=int, default=1, help="of the weather")
     parser.add_argument("--name", default="alps_simulator", help="of the page of results")
+    parser.add_argument("--predictability", action="store_true", help="leave out speed and water")
     options = parser.parse_args()
     torch.set_num_threads(1)
     settings = AlpsSimulator(
@@ -175,8 +176,9 @@ def main() -> None:
         spacing_km=options.spacing_km,
         weather_seed=options.weather_seed,
     )
-    lines, slowest = speed()
-    lines += ["", "Processor time of one thread.", "", *water(settings), ""]
+    lines, slowest = ([], np.nan) if options.predictability else speed()
+    if lines:
+        lines += ["", "Processor time of one thread.", "", *water(settings), ""]
     scores, facts = predictability(settings, options.members, seed=7)
     usual = scores["climatology"]
     skill = {name: 1 - values.mean(axis=0) / usual.mean(axis=0) for name, values in scores.items()}
@@ -192,18 +194,20 @@ def main() -> None:
     for name in FORECASTS[1:]:
         lines.append(row(name, skill[name]))
         lines.append(row("share of the oracle's", skill[name] / skill["oracle"]))
-    lines.append(
-        row("damped persistence, share of the oracle's", skill["damped persistence"] / skill["oracle"])
-    )
+    share = skill["damped persistence"] / skill["oracle"]
+    lines.append(row("damped persistence, share of the oracle's", share))
     lines += [
         "",
         f"{settings.rows} x {settings.columns} cells of {settings.spacing_km:g} km, {settings.realizations} "
         f"realizations, {options.members} members. An oracle of {ORIGINS} origins takes "
-        f"{facts['oracle_s']:.0f} s. Of the regime's variance, the filter knows {facts['filtered']:.2f}, the "
+        f"{facts['oracle_s']:.1f} s. Of the regime's variance, the filter knows {facts['filtered']:.2f}, the "
         f"regression {facts['regressed']:.2f}.",
         "",
-        f"Slowest run: {slowest / 1e6:.1f} M cell-days/s, {slowest / GOAL_RATE:.1f} times the goal.",
+        f"Damped persistence reaches {share[0]:.2f} of the oracle's at 1 d, {share[-1]:.2f} at 60 d.",
     ]
+    if not options.predictability:
+        told = f"Slowest run: {slowest / 1e6:.1f} M cell-days/s, {slowest / GOAL_RATE:.1f} times the goal."
+        lines += ["", told]
     title = "Simulated Alps: speed and predictability"
     write_page(options.name, title, command_line(), lines, "one thread")
 
