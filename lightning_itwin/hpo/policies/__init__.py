@@ -1,13 +1,14 @@
 """Policies: what a study starts next, what it resumes and what it stops.
 
 ====================  =====================================================================================
-promotion             pauses at rungs and resumes the best, with TPE fitted on one rung; the default
+freeze_thaw           resumes or starts whoever may end lowest, by a model of all learning curves; the default
+promotion             pauses at rungs and resumes the best, with TPE fitted on one rung
 hyperband             Optuna's HyperbandPruner with fixed resources, brackets dealt in turn, the same sampler
 asha                  Optuna's SuccessiveHalvingPruner, the same sampler
 tpe, random           whole trainings by Optuna's TPE, or at random
 ====================  =====================================================================================
 
-Only ``promotion`` needs trainings that can be resumed. Optuna is imported when a policy is made.
+The first two need trainings that can be resumed. Optuna is imported when a policy is made.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from lightning_itwin.hpo.policies.segment import (
 )
 from lightning_itwin.optional import require
 
-POLICIES = ("promotion", "hyperband", "asha", "tpe", "random")
-DEFAULT_POLICY = "promotion"
+POLICIES = ("freeze_thaw", "promotion", "hyperband", "asha", "tpe", "random")
+DEFAULT_POLICY = "freeze_thaw"
 
 __all__ = [
     "CONFIGURATION",
@@ -61,9 +62,10 @@ def make_policy(name: str = DEFAULT_POLICY, *, max_epochs: int, seed: int = 0, *
     if max_epochs < 1:
         raise ValueError(f"max_epochs {max_epochs}: a training has 1 epoch or more")
     require("optuna", extra="hpo")
-    from lightning_itwin.hpo.policies import promotion, stopping
+    from lightning_itwin.hpo.policies import freeze_thaw, promotion, stopping
 
     makers: dict[str, Callable[..., Policy]] = {
+        "freeze_thaw": freeze_thaw.FreezeThaw,
         "promotion": promotion.Promotion,
         "hyperband": stopping.hyperband,
         "asha": stopping.asha,

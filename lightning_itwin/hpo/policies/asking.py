@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -101,3 +102,9 @@ def ask_next(study: optuna.Study, one: Configuration, until_epoch: int) -> tuple
         resume_from=one.last_row,
     )
     return marked(trial, segment)
+
+
+def diverged(trial: optuna.Trial) -> bool:
+    """Say whether a row has reported a value that is not a number."""
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    return any(math.isnan(value) for value in reported.values())

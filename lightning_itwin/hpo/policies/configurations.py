@@ -27,6 +27,7 @@ class Configuration:
         last_row: number of the row that trained them, or None.
         busy: a segment of it runs or waits in the queue.
         ended: it is complete, stopped for good or lost: it is not to be resumed.
+        lost: its last segment failed and none was queued to try it again.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Configuration:
     last_row: int | None = None
     busy: bool = False
     ended: bool = False
+    lost: bool = False
 
     @property
     def diverged(self) -> bool:
@@ -96,6 +98,7 @@ def join(rows: Iterable[optuna.trial.FrozenTrial], max_epochs: int, sign: float 
             configuration.params, configuration.distributions = row.params, row.distributions
         configuration.busy = state in ("RUNNING", "WAITING")
         configuration.ended = state in ("FAIL", "COMPLETE")
+        configuration.lost = state == "FAIL"
         for epoch, value in row.intermediate_values.items():
             if state != "FAIL" or math.isnan(value):
                 configuration.curve[epoch] = sign * value

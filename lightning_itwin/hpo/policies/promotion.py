@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import optuna
 from optuna.distributions import BaseDistribution
 
-from lightning_itwin.hpo.policies.asking import ask_new, ask_next, ask_queued, waiting
+from lightning_itwin.hpo.policies.asking import ask_new, ask_next, ask_queued, diverged, waiting
 from lightning_itwin.hpo.policies.configurations import read_configurations
 from lightning_itwin.hpo.policies.rungs import default_first_rung, promotable, rung_ladder
 from lightning_itwin.hpo.policies.samplers import RungAwareTPE
@@ -88,9 +87,3 @@ class Promotion:
 
     def should_stop(self, study: optuna.Study, trial: optuna.Trial) -> bool:
         return diverged(trial)
-
-
-def diverged(trial: optuna.Trial) -> bool:
-    """Say whether a row has reported a value that is not a number."""
-    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    return any(math.isnan(value) for value in reported.values())

@@ -16,8 +16,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from lightning_itwin.hpo.policies.asking import ask_new, ask_queued, waiting
-from lightning_itwin.hpo.policies.promotion import diverged
+from lightning_itwin.hpo.policies.asking import ask_new, ask_queued, diverged, waiting
 from lightning_itwin.hpo.policies.rungs import default_first_rung, rung_ladder
 from lightning_itwin.hpo.policies.samplers import RungAwareTPE, random_sampler, row_seed
 from lightning_itwin.hpo.policies.segment import CONFIGURATION, Segment

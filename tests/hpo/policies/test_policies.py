@@ -83,7 +83,7 @@ def test_the_queue_comes_first_and_its_marks_hold(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("best", {}, "promotion, hyperband"),
+        ("best", {}, "freeze_thaw, promotion"),
         ("promotion", {"max_epochs": 0}, "1 epoch or more"),
         ("promotion", {"first_rung": 50}, "within 1 and max_epochs"),
         ("promotion", {"eta": 1}, "at least 2"),
