@@ -1,8 +1,9 @@
 """Peak memory of GriddedHydroDataModule that reads block by block, beside the size of a block.
 
-Each row is a process of its own. Memory is that of the process beyond what it had before the data were opened, with
-Python, torch, xarray and zarr loaded: its highest point over statistics, climatology, reference forecasts and an
-epoch of training. Beside it stand the tables that stay in memory: climatology and reference forecasts of every cell.
+Each row is a process of its own. Memory is that of the process beyond what it had before the data were
+opened, with Python, torch, xarray and zarr loaded: its highest point over statistics, climatology, reference
+forecasts and an epoch of training. Beside it stand the tables that stay in memory: climatology and reference
+forecasts of every cell.
 
 Run from the repository: python benchmarks/hydro_memory.py
 """
@@ -108,10 +109,11 @@ def main() -> int:
             rows.append((block_mib, json.loads(told.stdout.splitlines()[-1])))
     mib = 2**20
     lines = [
-        f"{options.cells:,} cells, {options.years} years, {size / 1e9:.2f} GB; an epoch of {options.samples:,} windows of "
+        f"{options.cells:,} cells, {options.years} years, {size / 1e9:.2f} GB; an epoch of "
+        f"{options.samples:,} windows of "
         f"180 days and 60 of leads, read block by block.",
         "",
-        "| block, MiB | peak, MiB | peak / block | peak of set-up | tables that stay | set-up, s | windows/s |",
+        "| block, MiB | peak, MiB | peak / block | set-up peak | tables | set-up, s | windows a s |",
         "|---|---|---|---|---|---|---|",
     ]
     for block_mib, row in rows:

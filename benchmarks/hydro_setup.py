@@ -56,13 +56,15 @@ def main() -> int:
             rows.append((what, time.perf_counter() - begun_s, time.process_time() - begun_processor_s))
             print(rows[-1], file=sys.stderr)
     lines = [
-        f"{options.cells:,} cells, {options.years} years ({size / 1e9:.2f} GB), {options.train} of them for training.",
+        f"{options.cells:,} cells, {options.years} years ({size / 1e9:.2f} GB), {options.train} of them "
+        "for training.",
         "",
         "| | s | s of processor |",
         "|---|---|---|",
         *(f"| {what} | {wall_s:.1f} | {processor_s:.1f} |" for what, wall_s, processor_s in rows),
         "",
-        f"Set-up takes {rows[0][2]:.0f} s of processor (goal {GOAL_S:.0f} s), with climatology and reference forecasts.",
+        f"Set-up takes {rows[0][2]:.0f} s of processor (goal {GOAL_S:.0f} s), with climatology and reference "
+        "forecasts.",
     ]
     write_page("hydro_setup", "Set-up of gridded data", command_line(), lines, "one thread")
     return 0 if rows[0][2] <= GOAL_S else 1

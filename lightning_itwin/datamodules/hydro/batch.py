@@ -13,8 +13,8 @@ from torch import Tensor
 class HydroBatch(NamedTuple):
     """A batch of windows, as a model receives it.
 
-    A forecast made at step ``t`` may use ``dynamic[:, :t + 1]``, ``context[:, :t + 1]``, ``weather[:, :t + 1]``
-    and ``target[:, :t + 1]``, never more; ``year_fraction`` and ``thresholds`` are known for every day.
+    A forecast made at step ``t`` may use ``dynamic[:, :t + 1]``, ``context[:, :t + 1]``, ``weather[:, :t +
+    1]`` and ``target[:, :t + 1]``, never more; ``year_fraction`` and ``thresholds`` are known for every day.
 
     Args:
         dynamic: standardised inputs, a gap is 0, (B, T, X) float32.
@@ -26,7 +26,8 @@ class HydroBatch(NamedTuple):
         thresholds: P20, P10 and P5 of the cell and the day as standardised anomalies, (B, T + H, P) float32;
             P is 0 for ``anomaly=False``.
         series: which series (a cell in one history of weather), (B,) int64.
-        start: index of the window's first day on the time axis; negative where a history is short, (B,) int64.
+        start: index of the window's first day on the time axis; negative where a history is short, (B,)
+            int64.
         weather: statistics of a weather forecast issued on each day, standardised, NaN where there is none,
             (B, T, L, F) float32, or None.
     """

@@ -1,8 +1,8 @@
-"""The layout that trains fastest: all days of a series side by side, uncompressed, in a Zarr store of format 3.
+"""The layout that trains fastest: all days of a series side by side, plain, in a Zarr store of format 3.
 
-``values`` has the dimensions (series, time, column) and chunks of whole series; a chunk is a file of plain float32,
-so that a block of series is read by a few system calls straight into the memory where it is used. Any reader of
-Zarr opens it as well.
+``values`` has the dimensions (series, time, column) and chunks of whole series; a chunk is a file of plain
+float32, so that a block of series is read by a few system calls straight into the memory where it is used.
+Any reader of Zarr opens it as well.
 """
 
 # N series, M cells, n series of a block, T days, V columns, S maps
@@ -214,7 +214,8 @@ class CellMajorSource:
         missing = [file for file in self._folder.chunk_files if not file.is_file()]
         if missing:
             raise ConvertedFileError(
-                f"{len(missing)} files of {folder} are missing, such as {missing[0]}; convert the source again."
+                f"{len(missing)} files of {folder} are missing, such as {missing[0]}; convert the source "
+                f"again."
             )
         self.grid = Grid(
             lat=np.asarray(group["lat"][...]),

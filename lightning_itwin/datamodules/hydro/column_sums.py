@@ -14,8 +14,8 @@ _VALUES_AT_ONCE = 2**18
 class ColumnSums:
     """Adds up mean, deviation and range of columns, block by block.
 
-    Sums over the series of a block are taken day by day, about a value near the mean; days and blocks add up in
-    double precision.
+    Sums over the series of a block are taken day by day, about a value near the mean; days and blocks add up
+    in double precision.
 
     Args:
         width: number of columns, V.
@@ -76,7 +76,7 @@ class DomainMeans:
         self.count = np.zeros((realizations, days, width))
 
     def add(self, realization: np.ndarray, values: Tensor, missing: Tensor) -> None:
-        """Add a block of standardised values, (n, T, C), of some realizations, (n,); missing ones do not count."""
+        """Add standardised values, (n, T, C), of some realizations, (n,); missing ones do not count."""
         for one in np.unique(realization):
             rows = torch.from_numpy(np.flatnonzero(realization == one))
             gaps = missing[rows]

@@ -128,7 +128,7 @@ def stored_bytes(source: CubeSource) -> int:
 
 
 def fingerprint(path: str | Sequence[str], variables: HydroVariables) -> dict[str, object]:
-    """Give what tells one conversion from another: files with their sizes and times, and names of variables."""
+    """Give what tells one conversion from another: files, their sizes and times, names of variables."""
     files = [
         [str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns] for file in find_files(path)
     ]
@@ -164,7 +164,8 @@ def _resume(partial: Path, settings: dict[str, object]) -> set[int] | None:
         return None
     if before != json.loads(json.dumps(settings)):
         raise ConversionError(
-            f"{partial} holds the beginning of another conversion (files, variables or memory differ); delete it to "
+            f"{partial} holds the beginning of another conversion (files, variables or memory differ); "
+            f"delete it to "
             f"begin anew."
         )
     return {int(line) for line in lines[1:] if line.strip().isdigit()}

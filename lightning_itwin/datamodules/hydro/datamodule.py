@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader
+from lightning_itwin.datamodules.hydro.cell_major import CellMajorSource
 from lightning_itwin.datamodules.hydro.evaluation_order import EvaluationOrder
 from lightning_itwin.datamodules.hydro.grid import Grid
 from lightning_itwin.datamodules.hydro.machine_memory import memory_for_data
@@ -35,6 +37,7 @@ from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
 LEADS = (1, 3, 7, 14, 21, 30, 45, 60)
 _FILE_FORMAT = 1  # goes up when the simulator makes other values of the same settings
 _CALENDAR_DAYS = 4 * 365 + 1  # after which the calendar repeats itself
+_RUN_SERIES = 16  # some 100 KiB to 1 MiB of a converted folder, in one read
 _VARIABLES = HydroVariables()
 _PERIODS = SplitPeriods()
 
@@ -42,18 +45,20 @@ _PERIODS = SplitPeriods()
 class GriddedHydroDataModule(LightningDataModule):
     """Windows of daily inputs and of a target's anomaly on a grid, as ``HydroBatch``.
 
-    Scales and climatologies come from the training period alone and are kept in checkpoints: with ``ckpt_path``
-    a new file is standardised as the training's was. A cell that the training did not have gets a climatology from
-    the new file's own training period where that holds at least 5 years, and is refused otherwise.
+    Scales and climatologies come from the training period alone and are kept in checkpoints: with
+        ``ckpt_path``
+    a new file is standardised as the training's was. A cell that the training did not have gets a climatology
+    from the new file's own training period where that holds at least 5 years, and is refused otherwise.
 
     An epoch draws ``samples_per_epoch`` windows; order and draws depend on seed and epoch alone, ranks share
-    nothing, and a training that stopped in the middle of an epoch goes on with the very next batch. Data are held
-    in memory where they fit, else read block by block; ``python -m lightning_itwin.datamodules.hydro convert``
-    writes the layout in which that is quick.
+    nothing, and a training that stopped in the middle of an epoch goes on with the very next batch. Data are
+    held in memory where they fit, else read block by block; ``python -m lightning_itwin.datamodules.hydro
+    convert`` writes the layout in which that is quick.
 
-    Validation, calibration and test go through windows of their own days; no day that one of them scores after
-    the warm-up, at any lead, is scored by another. ``predict`` gives windows that end on the days forecasts are
-    made from, start by start; where the history is shorter than a window its first days are gaps.
+    Validation, calibration and test go through windows of their own days; no day that one of them scores
+    after the warm-up, at any lead, is scored by another. ``predict`` gives windows that end on the days
+    forecasts are made from, start by start; where the history is shorter than a window its first days are
+    gaps.
 
     Args:
         path: NetCDF file, Zarr folder or converted folder of your own, several, or patterns.
@@ -68,25 +73,25 @@ class GriddedHydroDataModule(LightningDataModule):
             takes all.
         warmup: first days of a window whose forecasts do not count.
         leads: days ahead of the forecasts; ``[0]`` is a nowcast.
-        anomaly: whether the target is a standardised anomaly by the cell's climatology, which takes some years,
-            or else the value, standardised over all cells.
-        block_split: side, in cells, of square blocks of which a quarter is held out from training, for the other
-            splits; 0 leaves all cells to all splits.
-        context: whether to add the domain's means of all inputs, and of the target where it is forecast. With a
-            single history of weather a network knows training days by them: use it with many realizations.
+        anomaly: whether the target is a standardised anomaly by the cell's climatology, which takes some
+            years, or else the value, standardised over all cells.
+        block_split: side, in cells, of square blocks of which a quarter is held out from training, for the
+            other splits; 0 leaves all cells to all splits.
+        context: whether to add the domain's means of all inputs, and of the target where it is forecast. With
+            a single history of weather a network knows training days by them: use it with many realizations.
         evaluate_every: days from one window of validation, calibration and test to the next; None takes
             ``seq_length - warmup``, so that each day counts about once.
-        forecast_every: ``predict`` makes a forecast every so many days of the test period, the last one included;
-            0 forecasts from ``forecast_dates``.
+        forecast_every: ``predict`` makes a forecast every so many days of the test period, the last one
+            included; 0 forecasts from ``forecast_dates``.
         forecast_dates: days, YYYY-MM-DD, that forecasts are made from; None takes the last day of the data.
-        memory_gib: how large the data may be to be held in memory, a process; None takes half of the machine's
-            memory over its processes, 0 reads block by block in any case.
-        block_mib: size of a block that is read at once.
+        memory_gib: how large the data may be to be held in memory, a process; None takes half of the
+            machine's memory over its processes, 0 reads block by block in any case.
+        block_mib: how large a block may be, values and thresholds; an epoch of few windows takes smaller ones.
         seed: of order and draws.
 
     Raises:
-        ValueError: here or in ``setup``: a setting is outside its range, or variables, times, grid or splits do
-            not fit (``VariableError``, ``TimeAxisError``, ``GridError``, ``SplitError``).
+        ValueError: here or in ``setup``: a setting is outside its range, or variables, times, grid or splits
+            do not fit (``VariableError``, ``TimeAxisError``, ``GridError``, ``SplitError``).
         FileNotFoundError: there is no such file.
         MissingExtraError: xarray is not installed.
     """
@@ -114,7 +119,7 @@ class GriddedHydroDataModule(LightningDataModule):
         forecast_every: int = 0,
         forecast_dates: list[str] | None = None,
         memory_gib: float | None = None,
-        block_mib: float = 256.0,
+        block_mib: float = 1024.0,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -122,7 +127,8 @@ class GriddedHydroDataModule(LightningDataModule):
             raise ValueError("Give either path, to files of your own, or simulator, to make some.")
         if min(batch, seq_length, interval_value, *(samples_per_epoch or 1, evaluate_every or 1)) < 1:
             raise ValueError(
-                f"batch, seq_length, interval_value, samples_per_epoch and evaluate_every must be at least 1, not "
+                f"batch, seq_length, interval_value, samples_per_epoch and evaluate_every must be at least "
+                f"1, not "
                 f"{batch}, {seq_length}, {interval_value}, {samples_per_epoch} and {evaluate_every}."
             )
         if samples_per_epoch == 0 or evaluate_every == 0:
@@ -131,7 +137,8 @@ class GriddedHydroDataModule(LightningDataModule):
             raise ValueError(f"warmup must be at least 0 and below seq_length={seq_length}, not {warmup}.")
         if min(block_split, forecast_every, seed, memory_gib or 0) < 0 or block_mib <= 0:
             raise ValueError(
-                f"block_split, forecast_every, seed and memory_gib must be at least 0 and block_mib above it, not "
+                f"block_split, forecast_every, seed and memory_gib must be at least 0 and block_mib above "
+                f"it, not "
                 f"{block_split}, {forecast_every}, {seed}, {memory_gib} and {block_mib}."
             )
         days = [int(lead) for lead in leads]
@@ -225,7 +232,7 @@ class GriddedHydroDataModule(LightningDataModule):
 
     @property
     def climatology(self) -> Climatology | None:
-        """The target's climatology in the cells of ``grid``, once there are statistics; None without anomalies."""
+        """The target's climatology in the cells of ``grid``, once there is one; None without anomalies."""
         return None if self._prepared is None else self._prepared.climatology
 
     @property
@@ -268,7 +275,8 @@ class GriddedHydroDataModule(LightningDataModule):
     def train_dataloader(self) -> EventLoader:
         span, days = self._span("train"), self.seq_length - self.warmup
         windows = self.samples_per_epoch or self.grid.series * self.grid.axis.size
-        # each day of a block counts about once before the next block is read, and an epoch needs no more than that
+        # each day of a block counts about once before the next block is read, and an epoch needs no more
+        # than that
         enough = max(1, -(-windows * days // (self.grid.axis.size * self._world_size)))
         block_series = min(self._block_series, enough)
         order = TrainingOrder(
@@ -280,6 +288,7 @@ class GriddedHydroDataModule(LightningDataModule):
             world_size=self._world_size,
             seed=self.seed,
             block_series=0 if self.in_memory else block_series,
+            run_series=self._run_series,
             block_windows=max(self.batch, block_series * self.grid.axis.size // days),
         )
         return self._loader(order, self._epoch)
@@ -388,19 +397,32 @@ class GriddedHydroDataModule(LightningDataModule):
         thresholds = (min(self.grid.axis.size, _CALENDAR_DAYS) + 2 * self._shape.days) * 3 * 4
         return max(1, int(self.block_mib * 2**20) // (self._bytes(1) + thresholds * self.anomaly))
 
+    @property
+    def _run_series(self) -> int:
+        """Neighbouring series that are read together: of files as they are, those of a chunk."""
+        if self.in_memory or isinstance(self.source, CellMajorSource):
+            return _RUN_SERIES
+        return max(_RUN_SERIES, int(np.median([group.size for group in self.source.groups()])))
+
     def _span(self, split: str) -> tuple[int, int]:
         return self.periods.spans(self.grid.axis)[split]
 
     def _series(self, split: str) -> np.ndarray:
         cells = split_cells(self.grid, split, self.interval_value, self.block_split, self.seed)
-        return (np.arange(self.grid.realizations)[:, None] * self.grid.cells + cells).ravel()
+        series = (np.arange(self.grid.realizations)[:, None] * self.grid.cells + cells).ravel()
+        if self.in_memory or isinstance(self.source, CellMajorSource):
+            return series
+        neighbours = np.concatenate(self.source.groups())
+        return neighbours[np.isin(neighbours, series)]
 
     def _starts(self, split: str, span: tuple[int, int]) -> tuple[int, int]:
         first, end = window_starts(span, self.seq_length, self.warmup, self.leads[-1])
         if end <= first:
             raise SplitError(
-                f"The {span[1] - span[0]} days of {split} are too few: a window has seq_length={self.seq_length} days, "
-                f"of which warmup={self.warmup} may lie before, and the longest lead is {self.leads[-1]} days. Give "
+                f"The {span[1] - span[0]} days of {split} are too few: a window has "
+                f"seq_length={self.seq_length} days, "
+                f"of which warmup={self.warmup} may lie before, and the longest lead is {self.leads[-1]} "
+                f"days. Give "
                 f"{split} more days, or lower seq_length or leads."
             )
         return first, end
@@ -437,6 +459,12 @@ class GriddedHydroDataModule(LightningDataModule):
                 self.grid, "train", self.interval_value, self.block_split, self.seed
             ),
         )
+        if not self.in_memory and not isinstance(self.source, CellMajorSource):
+            rank_zero_warn(
+                f"The data are read block by block from files as they are, {self.source.reads_per_use():.1f} "
+                f"values for each that is used. Write them into the layout that trains fastest: python -m "
+                f"lightning_itwin.datamodules.hydro convert PATH --out FOLDER, and set path to the folder."
+            )
         self._prepared = data.prepare(self._statistics, self.anomaly)
         self._statistics = self._prepared.statistics
         return self._prepared.windows

@@ -29,7 +29,7 @@ class DayAxis:
         calendar: as CF names it.
 
     >>> axis = DayAxis(first=0, size=366, calendar="proleptic_gregorian")
-    >>> axis.text(365), axis.index("1970-02-01"), float(axis.year_fraction()[73])
+    >>> axis.text(365), axis.index("1970-02-01"), round(float(axis.year_fraction()[73]), 6)
     ('1971-01-01', 31, 0.2)
     """
 
@@ -145,12 +145,14 @@ def check_days(days: np.ndarray, calendar: str, repair: bool, what: str) -> None
     steps = np.diff(distinct)
     if distinct.size * 2 <= days.size:
         raise TimeAxisError(
-            f"{what} has {days.size} times on {distinct.size} days. Series are daily here: make daily sums or "
+            f"{what} has {days.size} times on {distinct.size} days. Series are daily here: make daily sums "
+            f"or "
             f"means first, such as with xarray's resample(time='1D')."
         )
     if steps.size and np.median(steps) > 1:
         raise TimeAxisError(
-            f"{what} has a value every {np.median(steps):g} days. Series are daily here; interpolate or choose "
+            f"{what} has a value every {np.median(steps):g} days. Series are daily here; interpolate or "
+            f"choose "
             f"daily files."
         )
     if repair:
@@ -168,7 +170,8 @@ def check_days(days: np.ndarray, calendar: str, repair: bool, what: str) -> None
         faults.append(f"missing: {_list(axis, missing)}")
     if faults:
         raise TimeAxisError(
-            f"Days of {what} are {'; '.join(faults)}. Mend the file, or set times: repair, which sorts, keeps the "
+            f"Days of {what} are {'; '.join(faults)}. Mend the file, or set times: repair, which sorts, "
+            f"keeps the "
             f"first of two and takes missing days as gaps."
         )
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import InitVar, dataclass
 
@@ -16,15 +17,16 @@ from lightning_itwin.datamodules.hydro.window_order import Windows
 class EvaluationOrder:
     """Goes through all windows of some series and starts, each once over all ranks.
 
-    Start by start, with all series at hand, each rank has a stretch of the windows. In blocks of series, each rank
-    has a stretch of the series, and goes through all starts of a block before the next. Either way all ranks have
-    the same number of batches, of nearly the same size. With ``whole_starts`` a batch is of one start, a rank has
-    all series of its starts, and ranks may have more batches than others.
+    Start by start, with all series at hand, each rank has a stretch of the windows. In blocks of series, each
+    rank has a stretch of the series, and goes through all starts of a block before the next. Either way all
+    ranks have the same number of batches, of nearly the same size. With ``whole_starts`` a batch is of one
+    start, a rank has all series of its starts, and ranks may have more batches than others.
 
     Args:
-        series: the series, rising, (N,).
+        series: the series, neighbours beside each other, (N,).
         starts: first days of the windows.
-        batch_size: windows in a batch of one rank, at most (one more where a rank has too few for an even deal).
+        batch_size: windows in a batch of one rank, at most (one more where a rank has too few for an even
+            deal).
         rank: this process's rank.
         world_size: number of ranks.
         block_series: series in a block, at most; 0 goes start by start.
@@ -61,7 +63,8 @@ class EvaluationOrder:
         shared = series.size if self.block_series else series.size * starts.size
         if shared < self.world_size and not self.whole_starts:
             raise ValueError(
-                f"{series.size} series with {starts.size} windows each cannot be shared among {self.world_size} "
+                f"{series.size} series with {starts.size} windows each cannot be shared among "
+                f"{self.world_size} "
                 f"ranks."
             )
 
@@ -126,10 +129,10 @@ class EvaluationOrder:
         series, _ = self._arrays()
         first, end = self._stretch(series.size, self.rank)
         span = end - first
-        return series[first + span * block // blocks : first + span * (block + 1) // blocks]
+        return np.sort(series[first + span * block // blocks : first + span * (block + 1) // blocks])
 
 
 def _even(windows: int, batches: int) -> list[tuple[int, int]]:
     """Cut windows into batches whose sizes differ by one at most."""
     edges = windows * np.arange(batches + 1) // max(1, batches)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:])]
+    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]

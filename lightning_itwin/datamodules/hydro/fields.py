@@ -115,8 +115,8 @@ class Field:
         Args:
             cells: row * columns + column, (n,).
             shape: rows and columns of the whole grid.
-            days: first day and the one after the last, on the axis on which the pieces were placed; None for a
-                map.
+            days: first day and the one after the last, on the axis on which the pieces were placed; None for
+                a map.
             realization: which history; a variable without that dimension has one for all.
             slabs: see :meth:`Piece.read`.
 

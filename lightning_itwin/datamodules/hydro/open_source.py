@@ -20,8 +20,8 @@ def open_source(path: str | Path | Sequence[str], variables: HydroVariables) -> 
 
     Raises:
         ConvertedFileError: a converted folder is not whole.
-        VariableError: a variable is missing; or ``mask`` is given for a converted folder, whose cells were chosen
-            when it was written.
+        VariableError: a variable is missing; or ``mask`` is given for a converted folder, whose cells were
+            chosen when it was written.
         FileNotFoundError, GridError, TimeAxisError, MissingExtraError: see ``XarraySource``.
     """
     one = path[0] if not isinstance(path, str | Path) and len(path) == 1 else path
@@ -31,7 +31,8 @@ def open_source(path: str | Path | Sequence[str], variables: HydroVariables) -> 
         return XarraySource(path, variables)
     if variables.mask is not None:
         raise VariableError(
-            f"{one} is converted: its cells were chosen then. Leave mask={variables.mask!r} out, or convert again "
+            f"{one} is converted: its cells were chosen then. Leave mask={variables.mask!r} out, or convert "
+            f"again "
             f"with it."
         )
     return CellMajorSource(str(one), variables)

@@ -136,7 +136,8 @@ def open_files(path: str | Sequence[str]) -> OpenedFiles:
                     calendar = (of_file, str(file)) if calendar is None else calendar
                     if calendar[0] != of_file:
                         raise GridError(
-                            f"{file} has calendar {of_file}, {calendar[1]} has {calendar[0]}: convert one of them "
+                            f"{file} has calendar {of_file}, {calendar[1]} has {calendar[0]}: convert one "
+                            f"of them "
                             f"with xarray's convert_calendar."
                         )
                 cells = None
@@ -153,7 +154,8 @@ def open_files(path: str | Sequence[str]) -> OpenedFiles:
     if grid is None or calendar is None:
         what = [f"{name} ({why})" for name, why in left_out.items()]
         raise VariableError(
-            f"{path} has no variable on a grid with a time axis; it has {', '.join([*fields, *what]) or 'nothing'}."
+            f"{path} has no variable on a grid with a time axis; it has "
+            f"{', '.join([*fields, *what]) or 'nothing'}."
         )
     return OpenedFiles(fields, grid.lat, grid.lon, grid.dims, calendar[0], left_out)
 
@@ -282,7 +284,8 @@ def _grid_of(dataset: Any, path: str) -> _Grid | None:
             return _Grid(_values(dataset, names[0]), _values(dataset, names[1]), (names[0], names[1]), path)
         if compress:
             raise GridError(
-                f"{path}: {found[parts.CELL]} is compressed from {compress!r}, which must be the names of two "
+                f"{path}: {found[parts.CELL]} is compressed from {compress!r}, which must be the names of "
+                f"two "
                 f"coordinates in the same group."
             )
         lat, lon = (_along(dataset, found[parts.CELL], part) for part in (parts.ROW, parts.COLUMN))
@@ -316,7 +319,8 @@ def _compare(one: _Grid, other: _Grid) -> tuple[bool, bool]:
     for axis, (here, there) in enumerate(((one.lat, other.lat), (one.lon, other.lon))):
         if here.shape != there.shape:
             raise GridError(
-                f"{other.path} has a grid of {other.shape}, {one.path} one of {one.shape}. All variables must lie on "
+                f"{other.path} has a grid of {other.shape}, {one.path} one of {one.shape}. All variables "
+                f"must lie on "
                 f"one grid: regrid one of them."
             )
         tolerance = 1e-4 * (np.abs(np.diff(here, axis=-1)).max() if here.shape[-1] > 1 else 1.0) + 1e-6
@@ -326,7 +330,8 @@ def _compare(one: _Grid, other: _Grid) -> tuple[bool, bool]:
             flip.append(True)
         else:
             raise GridError(
-                f"{('Latitudes', 'Longitudes')[axis]} of {other.path} differ from those of {one.path} by up to "
+                f"{('Latitudes', 'Longitudes')[axis]} of {other.path} differ from those of {one.path} by up "
+                f"to "
                 f"{np.abs(here - there).max():g}. All variables must lie on one grid: regrid one of them."
             )
     return flip[0], flip[1]

@@ -44,7 +44,7 @@ class Preparation:
             self._weights = centre_weights(grid.axis.year_fraction(), climatology.mean.shape[1])
 
     def __call__(self, values: Tensor, series: np.ndarray, first: int) -> None:
-        """Standardise a block in place; a gap in an input becomes 0, one in the target or the weather stays NaN.
+        """Standardise a block in place; a gap in an input becomes 0, in target and weather it stays NaN.
 
         Args:
             values: (n, T, V) float32, contiguous.

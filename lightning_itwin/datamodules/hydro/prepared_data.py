@@ -1,4 +1,4 @@
-"""From values in the variables' units to windows of standardised ones: statistics first, then everything by them."""
+"""From values in the variables' units to windows of standardised ones: first statistics, then all by them."""
 
 # N series, M cells, R realizations, T days, V columns, S maps, C context series
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.datamodules.hydro.cell_major import CellMajorSource
 from lightning_itwin.datamodules.hydro.column_sums import DomainMeans
 from lightning_itwin.datamodules.hydro.machine_memory import return_freed_memory
 from lightning_itwin.datamodules.hydro.preparation import Preparation
@@ -29,6 +30,7 @@ from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
 
 _LEAST_YEARS_OF_NEW_CELLS = 5
 _SERIES_AT_ONCE = 256
+_MOST_AT_ONCE = 1024
 _TILE_BYTES = 2**27
 
 
@@ -128,17 +130,27 @@ class TrainingData:
     def _cell_blocks(
         self, values: Tensor | None, first: int, end: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the values of cell after cell, all realizations of a cell in one block."""
-        grid = self.source.grid
-        step = max(1, min(self.block_series // grid.realizations, _SERIES_AT_ONCE))
-        for begin in range(0, grid.cells, step):
-            series = self._series_of(np.arange(begin, min(begin + step, grid.cells)))
+        """Give the values of some cells after others, all realizations of a cell in one block."""
+        step = max(1, min(self.block_series // self.source.grid.realizations, _SERIES_AT_ONCE))
+        for cells in self._neighbours(values is not None, step):
+            series = self._series_of(cells)
             yield series, self._values_of(series, first, end, values)
+
+    def _neighbours(self, in_memory: bool, most: int) -> Iterator[np.ndarray]:
+        """Give all cells, by groups that are read together well."""
+        cells = self.source.grid.cells
+        groups = [np.arange(cells)] if in_memory else [one for one in self.source.groups() if one[0] < cells]
+        step = most if in_memory else max(most, min(_MOST_AT_ONCE, max(one.size for one in groups)))
+        if not in_memory and isinstance(self.source, CellMajorSource):
+            groups, step = [np.arange(cells)], most
+        for group in groups:
+            for begin in range(0, group.size, step):
+                yield group[begin : begin + step]
 
     def _values_of(self, series: np.ndarray, first: int, end: int, values: Tensor | None) -> np.ndarray:
         if values is None:
             return self.source.read(series, first, end)
-        if self.source.grid.realizations == 1:
+        if series.size == series[-1] - series[0] + 1:
             return values.numpy()[series[0] : series[-1] + 1, first:end]
         return values.numpy()[series, first:end]
 
@@ -150,12 +162,14 @@ class TrainingData:
             return means.result()
         chosen = [*range(len(self.source.columns.inputs)), -1][: self.context]
         step = min(self.block_series, _SERIES_AT_ONCE)
-        for begin in range(0, grid.series, step):
-            series = np.arange(begin, min(begin + step, grid.series))
+        histories = np.arange(grid.realizations) * grid.cells
+        for series in (
+            base + cells for base in histories for cells in self._neighbours(values is not None, step)
+        ):
             if values is None:
                 block = torch.from_numpy(self.source.read(series, 0, grid.axis.size))
             else:
-                block = values[begin : begin + step]
+                block = values[int(series[0]) : int(series[-1]) + 1]
             missing = ~block[:, :, chosen].isfinite() if self.context else None
             preparation(block, series, 0)
             if missing is not None:
@@ -165,7 +179,7 @@ class TrainingData:
     def _of_these_cells(
         self, statistics: HydroStatistics, values: Tensor | None
     ) -> tuple[Climatology, ReferenceForecasts | None]:
-        """Give climatology and references in the order of these cells; make those of new cells if years suffice."""
+        """Give both in the order of these cells; make those of new cells where years suffice."""
         known, reference = statistics.climatology, statistics.reference_forecasts
         if known is None:
             raise SplitError(
@@ -207,9 +221,12 @@ class TrainingData:
         if end - first < 360 * _LEAST_YEARS_OF_NEW_CELLS:
             lat, lon = grid.positions()[cells[0]]
             raise SplitError(
-                f"{cells.size} of {grid.cells} cells, such as {lat:.4f} N {lon:.4f} E, are none of the training's, "
-                f"so there is no climatology of them, and the training period has {end - first} days in these data: "
-                f"{_LEAST_YEARS_OF_NEW_CELLS} years are needed for one. Give more years, or the training's cells."
+                f"{cells.size} of {grid.cells} cells, such as {lat:.4f} N {lon:.4f} E, are none of the "
+                f"training's, "
+                f"so there is no climatology of them, and the training period has {end - first} days in "
+                f"these data: "
+                f"{_LEAST_YEARS_OF_NEW_CELLS} years are needed for one. Give more years, or the training's "
+                f"cells."
             )
         fraction = torch.from_numpy(grid.axis.year_fraction()[first:end]).repeat(grid.realizations)
         found = []

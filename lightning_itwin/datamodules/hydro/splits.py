@@ -23,10 +23,10 @@ class SplitError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPeriods:
-    """The days of each split: either first and last date, ``["1990-01-01", "2007-12-31"]``, or shares of the axis.
+    """The days of each split: first and last date, ``["1990-01-01", "2007-12-31"]``, or shares of the axis.
 
-    Shares follow one another in the order train, calibration, val, test. Dates and shares do not mix. A split with
-    share 0 is empty. Years or months stand for all their days: ``["1990", "2007"]``.
+    Shares follow one another in the order train, calibration, val, test. Dates and shares do not mix. A split
+    with share 0 is empty. Years or months stand for all their days: ``["1990", "2007"]``.
 
     Args:
         train: for training, and for all statistics and climatologies.
@@ -70,7 +70,8 @@ class SplitPeriods:
             first, end = axis.index(str(value[0])), _end(axis, str(value[1]))
             if end <= 0 or first >= axis.size or end <= first:
                 raise SplitError(
-                    f"{name} from {value[0]} to {value[1]} has no day of the data, which go from {axis.text(0)} to "
+                    f"{name} from {value[0]} to {value[1]} has no day of the data, which go from "
+                    f"{axis.text(0)} to "
                     f"{axis.text(axis.size - 1)}."
                 )
             found[name] = (max(0, first), min(axis.size, end))
@@ -79,7 +80,8 @@ class SplitPeriods:
                 (a, b), (c, d) = found[one], found[other]
                 if max(a, c) < min(b, d):
                     raise SplitError(
-                        f"{one} and {other} share the days {axis.text(max(a, c))} to {axis.text(min(b, d) - 1)}."
+                        f"{one} and {other} share the days {axis.text(max(a, c))} to "
+                        f"{axis.text(min(b, d) - 1)}."
                     )
         return found
 
@@ -100,7 +102,8 @@ def _end(axis: DayAxis, date: str) -> int:
 def window_starts(span: tuple[int, int], seq_length: int, warmup: int, horizon: int) -> tuple[int, int]:
     """Give the first start of a window of a split, and the one after the last.
 
-    The days that count lie inside the split: those that are forecast from the steps after the warm-up, and the
+    The days that count lie inside the split: those that are forecast from the steps after the warm-up, and
+        the
     longest lead from the last step. The days of the warm-up may lie before it, where they are inputs alone.
 
     Args:
@@ -119,9 +122,10 @@ def split_cells(grid: Grid, split: str, interval_value: int, block_split: int, s
     Args:
         grid: of the data.
         split: its name.
-        interval_value: every how many rows and columns a cell is taken; splits begin at other cells. 1 takes all.
-        block_split: side of square blocks, in cells; a quarter of those that hold cells is held out from training
-            and makes up the other splits. 0 leaves it out.
+        interval_value: every how many rows and columns a cell is taken; splits begin at other cells. 1 takes
+            all.
+        block_split: side of square blocks, in cells; a quarter of those that hold cells is held out from
+            training and makes up the other splits. 0 leaves it out.
         seed: of the choice of blocks.
 
     Returns:
@@ -143,7 +147,8 @@ def split_cells(grid: Grid, split: str, interval_value: int, block_split: int, s
         blocks = np.unique(block)
         if blocks.size < 2:
             raise SplitError(
-                f"block_split={block_split} makes one block of the grid of {grid.shape}; choose a smaller one."
+                f"block_split={block_split} makes one block of the grid of {grid.shape}; choose a smaller "
+                f"one."
             )
         order = np.random.Generator(np.random.Philox(key=[seed, 2])).permutation(blocks)
         held_out = order[: max(1, round(_HELD_OUT_SHARE * blocks.size))]
@@ -151,7 +156,8 @@ def split_cells(grid: Grid, split: str, interval_value: int, block_split: int, s
     cells = np.flatnonzero(kept)
     if not cells.size:
         raise SplitError(
-            f"No cell is left for {split} with interval_value={interval_value} and block_split={block_split} among "
+            f"No cell is left for {split} with interval_value={interval_value} and "
+            f"block_split={block_split} among "
             f"{grid.cells} cells on a grid of {grid.shape}; lower them."
         )
     return cells

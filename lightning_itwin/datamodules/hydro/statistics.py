@@ -108,14 +108,16 @@ class HydroStatistics:
             trained, given = getattr(self.columns, what), getattr(columns, what)
             if trained != given:
                 raise VariableError(
-                    f"The checkpoint was trained with {what} {trained}, these data have {given}. Name the same under "
+                    f"The checkpoint was trained with {what} {trained}, these data have {given}. Name the "
+                    f"same under "
                     f"variables."
                 )
         for name, unit in self.columns.units.items():
             given = columns.units.get(name, "")
             if unit and given and unit != given:
                 raise VariableError(
-                    f"{name} was in {unit!r} in training and is in {given!r} here; convert it or mend its units."
+                    f"{name} was in {unit!r} in training and is in {given!r} here; convert it or mend its "
+                    f"units."
                 )
 
     def cells_of(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -152,14 +154,14 @@ class TrainingPass:
         self._sums = ColumnSums(columns.width)
         self._logarithms = {columns.inputs.index(name): ColumnSums(1) for name in columns.logarithms}
         self._climatology: Climatology | None = None
-        self._filled = 0
+        self._order: list[np.ndarray] = []
 
     def run(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], statics: np.ndarray) -> HydroStatistics:
         """Go through the data.
 
         Args:
-            blocks: series and their values on the days of training, in the variables' units, (n,) and (n, T, V); a
-                block holds the same cells in all realizations, and cells follow one another.
+            blocks: series and their values on the days of training, in the variables' units, (n,) and (n, T,
+                V); a block holds the same cells in all realizations, and each cell comes in one block.
             statics: maps, (M, S).
 
         Raises:
@@ -179,8 +181,7 @@ class TrainingPass:
         return self._result(statics, reference)
 
     def _anomalies(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Tensor]:
-        """Give the anomalies of a block of cells, realizations one after the other with a gap between, and add
-        the block to everything else."""
+        """Give the anomalies of each block, realization after realization with a gap between; add it up."""
         histories, days = self._grid.realizations, len(self._fraction)
         repeated = self._fraction.repeat(histories)
         for series, values in blocks:
@@ -189,7 +190,7 @@ class TrainingPass:
             target = np.moveaxis(values[:, :, -1].reshape(histories, cells, days), 0, 1)
             pooled = torch.from_numpy(np.ascontiguousarray(target)).view(cells, histories * days)
             made = Climatology.fit(pooled, repeated)
-            self._keep(made)
+            self._keep(made, series[:cells])
             weights = centre_weights(self._fraction.numpy(), made.mean.shape[1])
             anomaly = torch.full((cells, histories, days + self._leads[-1]), torch.nan)
             anomaly[:, :, :days] = pooled.view(cells, histories, days)
@@ -197,7 +198,7 @@ class TrainingPass:
             anomaly[:, :, :days] /= (made.standard_deviation @ weights)[:, None]
             yield anomaly.view(cells, -1)
 
-    def _keep(self, made: Climatology) -> None:
+    def _keep(self, made: Climatology, cells: np.ndarray) -> None:
         """Put the climatology of a block into tables of all cells, so that no small pieces stay in memory."""
         if self._climatology is None:
             tables = (
@@ -206,11 +207,11 @@ class TrainingPass:
             )
             mean, deviation, percentiles = tables
             self._climatology = Climatology(mean, deviation, percentiles, made.levels, made.window_days)
-        rows = slice(self._filled, self._filled + len(made))
+        rows = torch.from_numpy(cells)
         self._climatology.mean[rows] = made.mean
         self._climatology.standard_deviation[rows] = made.standard_deviation
         self._climatology.percentiles[rows] = made.percentiles
-        self._filled += len(made)
+        self._order.append(cells)
 
     def _add(self, series: np.ndarray, values: np.ndarray) -> None:
         kept = self._trained[series % self._grid.cells]

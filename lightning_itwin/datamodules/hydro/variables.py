@@ -98,10 +98,10 @@ class HydroVariables:
         weather: statistics of a weather forecast with a dimension of leads, such as ``"precipitation_mean"``.
         mask: a map; cells where it is 0, false or missing are left out. ``"not NAME"`` turns it round.
             Cells without any value of the target are left out in any case.
-        times: ``"refuse"`` days out of order, double or missing, or ``"repair"`` them: sort, keep the first of
-            two, take missing days as gaps.
-        logarithms: inputs that are taken as log(1 + x) before they are standardised; None takes those that are
-            precipitation.
+        times: ``"refuse"`` days out of order, double or missing, or ``"repair"`` them: sort, keep the first
+            of two, take missing days as gaps.
+        logarithms: inputs that are taken as log(1 + x) before they are standardised; None takes those that
+            are precipitation.
 
     Raises:
         VariableError: no input, one named twice, or a word that ``times`` does not know.
@@ -178,9 +178,10 @@ def check_plausible(name: str, meaning: str | None, lowest: float, highest: floa
     Raises:
         VariableError: they cannot.
     """
-    if meaning == "temperature" and not (-100 < lowest and highest < 80):
+    if meaning == "temperature" and not (lowest > -100 and highest < 80):
         raise VariableError(
-            f"{name} is a temperature, but its values go from {lowest:g} to {highest:g} (mean {mean:g}). Kelvin "
+            f"{name} is a temperature, but its values go from {lowest:g} to {highest:g} (mean {mean:g}). "
+            f"Kelvin "
             f"need units 'K' in the file; a fill value needs the attribute _FillValue."
         )
     if meaning == "precipitation" and not (lowest > -1.0 and highest < 3000):

@@ -29,15 +29,15 @@ class Windows:
 class TrainingOrder:
     """Draws windows for an epoch and deals them to the ranks, as many batches for each.
 
-    All windows are numbered, series by series. An epoch takes ``samples`` of them: one at random from each of as
-    many equal stretches of the numbers, so that every series and every season has its share, in random order.
-    Where there are no more windows than that, it takes each once.
+    All windows are numbered, series by series. An epoch takes ``samples`` of them: one at random from each of
+    as many equal stretches of the numbers, so that every series and every season has its share, in random
+    order. Where there are no more windows than that, it takes each once.
 
     With ``block_series``, runs of neighbouring series are dealt at random into blocks, a block belongs to one
     rank, and batches are taken from one block after the other: no rank reads what another reads.
 
     Args:
-        series: the series to draw from, rising, (N,).
+        series: the series to draw from, neighbours beside each other, (N,).
         starts: the first start of a window and the one after the last.
         samples: windows in an epoch over all ranks; None takes all.
         batch_size: windows in a batch of one rank; the last of a block may have fewer.

@@ -1,6 +1,7 @@
 """Cut windows out of prepared series: from all of them in memory, or from one block after the other."""
 
-# N series, n series of a block, B batch, T days of the axis, W days of a window with its leads, V columns, P percentiles
+# N series, n series of a block, B batch, T days of the axis, W days of a window with its leads, V columns, P
+# percentiles
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class WindowMaker:
         self._static = static
         self._context = context
         self._cells, self._days = grid.cells, grid.axis.size
-        # days before the axis, which windows with a short history begin with, have the fraction they would have
+        # days before the axis, which windows with a short history begin with, have the fraction they would
+        # have
         self._before = shape.days
         extended = _extended_fraction(grid, self._before, shape.days)
         self._fraction = torch.from_numpy(extended)
@@ -71,7 +73,7 @@ class WindowMaker:
         self._of_cycle = self._fraction[: min(self._cycle + shape.days, extended.size)]
 
     def table_shape(self, series: int) -> tuple[int, int, int]:
-        """Give the shape of a table of thresholds, (n, days after which the calendar repeats itself + W, P)."""
+        """Give the shape of a table of thresholds, (n, days of a cycle of the calendar + W, P)."""
         levels = 0 if self._preparation.climatology is None else len(DROUGHT_LEVELS)
         return series, len(self._of_cycle), levels
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from lightning_itwin.datamodules.hydro.variables import (
 
 _SCANNED_BYTES = 2**30
 _SCANNED_DAYS = 24
-_GROUP_CELLS = 1024
+_GROUP_CELLS = 4096
 
 
 class XarraySource:
@@ -100,21 +101,11 @@ class XarraySource:
         if out is None:
             out = np.empty((series.size, end - first, self.columns.width), dtype=np.float32)
         history, cell = np.divmod(series, self.grid.cells)
+        place = self._group_of_cell[cell]
         for realization in np.unique(history):
-            rows = np.flatnonzero(history == realization)
-            cells = self._cells[cell[rows]]
-            slabs: Slabs = {}
-            column = 0
-            for one in (*self._inputs, None, self._target):
-                if one is None:
-                    column = self._read_weather(out, rows, cells, first, end, int(realization), column)
-                    continue
-                values = one.read(cells, self._shape, (first, end), int(realization), slabs)[:, :, 0]
-                if rows.size == series.size:
-                    out[:, :, column] = values
-                else:
-                    out[rows, :, column] = values
-                column += 1
+            for group in np.unique(place[history == realization]):
+                rows = np.flatnonzero((history == realization) & (place == group))
+                self._read_group(out, rows, self._cells[cell[rows]], first, end, int(realization))
         return out
 
     def tiles(self, budget_bytes: int) -> Iterator[tuple[np.ndarray, int, int]]:
@@ -135,6 +126,13 @@ class XarraySource:
                 for begin in range(0, group.size, most):
                     yield base + group[begin : begin + most], 0, size
 
+    @cached_property
+    def _group_of_cell(self) -> np.ndarray:
+        found = np.empty(self.grid.cells, dtype=np.int64)
+        for number, group in enumerate(self._cell_groups()):
+            found[group] = number
+        return found
+
     def groups(self) -> list[np.ndarray]:
         """See ``CubeSource``."""
         of_cells = self._cell_groups()
@@ -145,7 +143,7 @@ class XarraySource:
         """See ``CubeSource``."""
         piece = self._target.pieces[0]
         chunks = _chunks(piece)
-        if parts.CELL in piece.dims or chunks is None:
+        if chunks is None or parts.CELL in piece.dims:
             return 1.0
         read = used = 0
         for group in self._cell_groups():
@@ -211,7 +209,7 @@ class XarraySource:
         return ~kept if turned else kept
 
     def _any_target(self, cells: np.ndarray, axis: DayAxis) -> np.ndarray:
-        """Which cells have a value of the target: on any day where that is quick to read, else on some days."""
+        """Which cells have a value of the target: on any day where that reads quickly, else on some days."""
         piece_days = np.flatnonzero(np.any([piece.steps >= 0 for piece in self._target.pieces], axis=0))
         few = cells.size * piece_days.size * 4 > _SCANNED_BYTES
         days = np.unique(piece_days[np.linspace(0, piece_days.size - 1, _SCANNED_DAYS).astype(int)])
@@ -249,22 +247,20 @@ class XarraySource:
             return [], np.empty((self._cells.size, 0), dtype=np.float32)
         return names, np.stack(maps, axis=1).astype(np.float32)
 
-    def _read_weather(
-        self,
-        out: np.ndarray,
-        rows: np.ndarray,
-        cells: np.ndarray,
-        first: int,
-        end: int,
-        realization: int,
-        column: int,
-    ) -> int:
+    def _read_group(
+        self, out: np.ndarray, rows: np.ndarray, cells: np.ndarray, first: int, end: int, realization: int
+    ) -> None:
+        """Read neighbouring cells into some rows."""
+        target = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size == rows[-1] - rows[0] + 1 else rows
+        slabs: Slabs = {}
+        columns = [*range(len(self._inputs)), self.columns.width - 1]
+        for column, one in zip(columns, (*self._inputs, self._target)):
+            out[target, :, column] = one.read(cells, self._shape, (first, end), realization, slabs)[:, :, 0]
         count = len(self._weather)
         for number, one in enumerate(self._weather):
             values = one.read(cells, self._shape, (first, end), realization)
             for lead in range(values.shape[2]):
-                out[rows, :, column + lead * count + number] = values[:, :, lead]
-        return column + count * self.columns.weather_leads
+                out[target, :, len(self._inputs) + lead * count + number] = values[:, :, lead]
 
     def _chunk_days(self) -> int:
         chunks = _chunks(self._target.pieces[0])
@@ -294,7 +290,11 @@ class XarraySource:
         chunk = row // chunks[parts.ROW] * across + column // chunks[parts.COLUMN]
         order = np.argsort(chunk, kind="stable")
         edges = np.flatnonzero(np.diff(chunk[order])) + 1
-        return np.split(order, edges)
+        return [
+            group[begin : begin + _GROUP_CELLS]
+            for group in np.split(order, edges)
+            for begin in range(0, group.size, _GROUP_CELLS)
+        ]
 
 
 def _chunks(piece: object) -> dict[str, int] | None:

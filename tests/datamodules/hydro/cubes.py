@@ -36,7 +36,7 @@ def cube(
         state = 0.97 * state + 0.002 * rain[..., step, :, :] - 0.001 * pet[..., step, :, :] + 0.004
         soil[..., step, :, :] = state
     times = xr.date_range(first, periods=days, calendar=calendar, use_cftime=calendar not in ("standard",))
-    data = xr.Dataset(
+    return xr.Dataset(
         {
             "precipitation": (dims, rain, {"units": "mm d-1"}),
             "temperature": (dims, temperature, {"units": "degC"}),
@@ -51,7 +51,6 @@ def cube(
             "lon": 10 + 0.1 * np.arange(columns),
         },
     )
-    return data
 
 
 def written(data: xr.Dataset, path: Path, **encoding: Any) -> str:

@@ -17,7 +17,8 @@ def test_simulates_inspects_and_converts(tmp_path: Path, capsys: pytest.CaptureF
     size = ["--years", "1", "--realizations", "1", "--rows", "3", "--columns", "4"]
     file = str(tmp_path / "alps.nc")
     assert main(["simulate", *size, "--out", file, "--dry-run"]) == 0
-    assert "12 series" in capsys.readouterr().out and not Path(file).exists()
+    assert "12 series" in capsys.readouterr().out
+    assert not Path(file).exists()
     assert main(["simulate", *size, "--out", file]) == 0
     assert main(["inspect", file]) == 0
     assert "soil_moisture [m3 m-3]" in capsys.readouterr().out
@@ -28,7 +29,8 @@ def test_simulates_inspects_and_converts(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["inspect", str(tmp_path / "cells")]) == 0
     told = capsys.readouterr().out
     assert "3 x 4, 12 cells with soil_moisture, 1 realizations" in told
-    assert "12 series over the last 365 days" in told and "0.0% missing" in told
+    assert "12 series over the last 365 days" in told
+    assert "0.0% missing" in told
 
 
 def test_converts_what_is_named(tmp_path: Path) -> None:
@@ -70,7 +72,8 @@ def test_errors_are_told_without_a_trace(
 ) -> None:
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and told in error
+    assert error.startswith("error: ")
+    assert told in error
 
 
 def test_names_what_the_files_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

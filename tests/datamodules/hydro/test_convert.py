@@ -37,7 +37,8 @@ def test_a_converted_folder_holds_the_same(
     every = np.arange(12)
     np.testing.assert_array_equal(after.read(every, 0, 60), values(cube(**SMALL)))
     np.testing.assert_array_equal(after.statics, before.statics)
-    assert after.columns == before.columns and after.grid.axis == before.grid.axis
+    assert after.columns == before.columns
+    assert after.grid.axis == before.grid.axis
     np.testing.assert_array_equal(after.grid.index, before.grid.index)
     assert told[-1][0] == told[-1][1] == len(told)
     with xr.open_zarr(folder, chunks=None, consolidated=False) as opened:  # by any reader of Zarr
@@ -57,7 +58,8 @@ def test_reads_any_series_and_days_and_fewer_columns(tmp_path: Path) -> None:
     )
     chosen = CellMajorSource(folder, some)
     np.testing.assert_array_equal(chosen.read(series, 7, 19), whole[:, :, [3, 2, 1]])
-    assert chosen.statics.shape == (12, 1) and chosen.columns.logarithms == ()
+    assert chosen.statics.shape == (12, 1)
+    assert chosen.columns.logarithms == ()
     with pytest.raises(VariableError, match="converted without 'snow'"):
         CellMajorSource(folder, HydroVariables(inputs=["snow"]))
     with pytest.raises(VariableError, match="its cells were chosen then"):
@@ -117,5 +119,5 @@ def test_says_so_when_files_are_missing_or_cut_off(tmp_path: Path) -> None:
     with pytest.raises(ConvertedFileError, match="cut off"):
         CellMajorSource(folder, HydroVariables()).read(np.arange(12), 0, 60)
     file.unlink()
-    with pytest.raises(ConvertedFileError, match="1 files .* are missing"):
+    with pytest.raises(ConvertedFileError, match=r"1 files .* are missing"):
         CellMajorSource(folder, HydroVariables())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,11 +113,14 @@ def slow(data: Any, made: GriddedHydroDataModule, batch: HydroBatch, context: bo
     return {name: np.stack(windows) for name, windows in found.items()}
 
 
-@pytest.mark.parametrize("layout", ["memory", "files", "converted", "converted in memory"])
+@pytest.mark.parametrize("layout", ["memory", "files", "chunked files", "converted", "converted in memory"])
 @pytest.mark.parametrize("context", [False, True])
 def test_batches_are_those_of_a_slow_and_obvious_way(
-    data: Any, path: str, converted: str, layout: str, context: bool
+    data: Any, path: str, converted: str, layout: str, context: bool, tmp_path: Path
 ) -> None:
+    if layout == "chunked files":
+        sizes = {str(name): {"chunks": (1, 500, 2, 3)} for name in data.data_vars if data[name].ndim == 4}
+        path = written(data, tmp_path / "chunks.zarr", **sizes)
     made = module(
         converted if "converted" in layout else path,
         context=context,
@@ -131,7 +135,8 @@ def test_batches_are_those_of_a_slow_and_obvious_way(
                 getattr(batch, name).numpy(), expected, rtol=1e-4, atol=2e-4, err_msg=name
             )
             assert getattr(batch, name).dtype == torch.float32
-        assert batch.weather is None and batch.series.dtype == batch.start.dtype == torch.int64
+        assert batch.weather is None
+        assert batch.series.dtype == batch.start.dtype == torch.int64
     assert made.context_names == (
         ["domain mean of " + n for n in [*made.dynamic_names, "soil_moisture"]] if context else []
     )
@@ -151,8 +156,9 @@ def test_no_day_that_counts_lies_in_two_splits(path: str) -> None:
         start = all_of(loader).start
         days[split] = (int(start.min()) + 10, int(start.max()) + 40 + 5)
     order = list(days.values())
-    assert all(one[1] <= other[0] for one, other in zip(order, order[1:]))
-    assert order[0][0] == 10 and order[-1][1] <= made.grid.axis.size
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(order))
+    assert order[0][0] == 10
+    assert order[-1][1] <= made.grid.axis.size
     # statistics are of the training alone: what comes after it changes nothing
     assert made.statistics is not None
 
@@ -165,7 +171,8 @@ def test_statistics_know_nothing_of_later_years(data: Any, path: str, tmp_path: 
     one, two = module(path).ensure_statistics(), changed.ensure_statistics()
     for name in ("mean", "deviation", "static_mean"):
         assert torch.equal(getattr(one, name), getattr(two, name))
-    assert one.climatology is not None and two.climatology is not None
+    assert one.climatology is not None
+    assert two.climatology is not None
     assert torch.equal(one.climatology.percentiles, two.climatology.percentiles)
 
 
@@ -204,12 +211,13 @@ def test_interval_value_and_block_split_hold_cells_out(path: str) -> None:
     strided = module(path, interval_value=2, samples_per_epoch=None)
     assert cells(strided, "train") == {(0, 0), (0, 2), (0, 4), (2, 0), (2, 2), (2, 4)}
     assert cells(strided, "val") == {(1, 1), (1, 3), (1, 5), (3, 1), (3, 3)}
-    assert not cells(strided, "train") & cells(strided, "test") and not cells(strided, "val") & cells(
-        strided, "test"
-    )
+    assert not cells(strided, "train") & cells(strided, "test")
+    assert not cells(strided, "val") & cells(strided, "test")
     blocks = module(path, block_split=2, samples_per_epoch=None)
     train, val = cells(blocks, "train"), cells(blocks, "val")
-    assert val == cells(blocks, "test") and not train & val and len(train | val) == 23
+    assert val == cells(blocks, "test")
+    assert not train & val
+    assert len(train | val) == 23
     assert {(row // 2, column // 2) for row, column in train}.isdisjoint((r // 2, c // 2) for r, c in val)
     with pytest.raises(SplitError, match="block_split=99 makes one block"):
         module(path, block_split=99).train_dataloader()
@@ -223,7 +231,8 @@ def test_an_epoch_is_what_seed_and_epoch_make_it(path: str, converted: str, memo
 
     assert len(windows(0, 0)) == 100
     assert windows(0, 0) == windows(0, 0)
-    assert windows(0, 0) != windows(0, 1) and windows(0, 0) != windows(1, 0)
+    assert windows(0, 0) != windows(0, 1)
+    assert windows(0, 0) != windows(1, 0)
 
 
 @pytest.mark.parametrize("memory_gib", [None, 0.0])
@@ -282,12 +291,13 @@ def test_a_checkpoint_brings_the_training_to_a_new_file(data: Any, path: str, tm
     expected = all_of(trained.predict_dataloader())
     at = [
         int(np.flatnonzero((trained.grid.index == place).all(1))[r])
-        for r, place in zip(new.grid.realization, new.grid.index + [1, 0])
+        for r, place in zip(new.grid.realization, new.grid.index + np.array([1, 0]))
     ]
     for name in ("dynamic", "static", "thresholds", "year_fraction"):
         np.testing.assert_allclose(getattr(batch, name), getattr(expected, name)[at], atol=1e-5, err_msg=name)
     np.testing.assert_allclose(batch.target, expected.target[at], atol=1e-5)
-    assert new.reference_forecasts is not None and len(new.reference_forecasts.coefficient) == new.grid.cells
+    assert new.reference_forecasts is not None
+    assert len(new.reference_forecasts.coefficient) == new.grid.cells
     moved = data.isel(time=slice(-60, None)).assign_coords(lat=data.lat + 5)
     strange = module(
         written(moved, tmp_path / "moved.nc"), periods=SplitPeriods(train=0, calibration=0, val=0, test=1)
@@ -304,8 +314,10 @@ def test_a_checkpoint_brings_the_training_to_a_new_file(data: Any, path: str, tm
 def test_predict_gives_windows_that_end_on_the_days_asked_for(path: str, converted: str) -> None:
     made = module(path)
     last = all_of(made.predict_dataloader())
-    assert set(last.start.tolist()) == {made.grid.axis.size - 40} and len(last.series) == 46
-    assert torch.isnan(last.target[:, 40:]).all() and not torch.isnan(last.target[:, 39]).any()
+    assert set(last.start.tolist()) == {made.grid.axis.size - 40}
+    assert len(last.series) == 46
+    assert torch.isnan(last.target[:, 40:]).all()
+    assert not torch.isnan(last.target[:, 39]).any()
     dates = ["2006-02-01", "2001-01-11"]
     for layout in (
         module(path, forecast_dates=dates),
@@ -313,10 +325,13 @@ def test_predict_gives_windows_that_end_on_the_days_asked_for(path: str, convert
     ):
         found = all_of(layout.predict_dataloader())
         assert found.start.tolist() == [-29] * 46 + [1857 - 39] * 46
-        assert (found.dynamic[:46, :29] == 0).all() and torch.isnan(found.target[:46, :29]).all()
-        assert (found.dynamic[:46, 29:] != 0).any() and not torch.isnan(found.thresholds).any()
+        assert (found.dynamic[:46, :29] == 0).all()
+        assert torch.isnan(found.target[:46, :29]).all()
+        assert (found.dynamic[:46, 29:] != 0).any()
+        assert not torch.isnan(found.thresholds).any()
     ranks = [all_of(module(path, (rank, 2), forecast_every=30).predict_dataloader()).start for rank in (0, 1)]
-    assert ranks[0].max() < ranks[1].min() and len(torch.cat(ranks).unique()) == 13
+    assert ranks[0].max() < ranks[1].min()
+    assert len(torch.cat(ranks).unique()) == 13
     with pytest.raises(SplitError, match="2001-01-01 to 2006-12-31"):
         module(path, forecast_dates=["2010-01-01"]).predict_dataloader()
 
@@ -324,8 +339,10 @@ def test_predict_gives_windows_that_end_on_the_days_asked_for(path: str, convert
 def test_a_nowcast_has_no_climatology_and_no_target_among_its_inputs(path: str) -> None:
     made = module(path, anomaly=False, leads=[0], context=True)
     batch = next(iter(made.train_dataloader()))
-    assert batch.thresholds.shape == (16, 40, 0) and batch.target.shape == (16, 40)
-    assert made.climatology is None and made.reference_forecasts is None
+    assert batch.thresholds.shape == (16, 40, 0)
+    assert batch.target.shape == (16, 40)
+    assert made.climatology is None
+    assert made.reference_forecasts is None
     assert made.context_names == ["domain mean of " + name for name in made.dynamic_names]
     mean, deviation = made.target_scale or (0, 0)
     source = CellMajorSource if False else XarraySource
@@ -342,12 +359,14 @@ def test_forecasts_of_the_weather_come_with_the_batch(data: Any, tmp_path: Path)
     with_weather["rain"] = (("time", "weather_lead", "lat", "lon"), forecast)
     made = module(written(with_weather, tmp_path / "w.zarr"), variables=HydroVariables(weather=["rain"]))
     batch = all_of(made.train_dataloader())
-    assert made.weather_names == ["rain"] and batch.weather is not None
+    assert made.weather_names == ["rain"]
+    assert batch.weather is not None
     assert batch.weather.shape == (100, 40, 2, 1)
     inside = (batch.start <= 7) & (batch.start > 7 - 40)
     assert torch.isnan(batch.weather).flatten(1).any(1).tolist() == inside.tolist()
     known = batch.weather[~torch.isnan(batch.weather)]
-    assert abs(float(known.mean())) < 0.05 and abs(float(known.std()) - 1) < 0.05
+    assert abs(float(known.mean())) < 0.05
+    assert abs(float(known.std()) - 1) < 0.05
 
 
 def test_the_simulated_file_is_made_once_and_read_like_any_other(tmp_path: Path) -> None:
@@ -358,7 +377,8 @@ def test_the_simulated_file_is_made_once_and_read_like_any_other(tmp_path: Path)
     made.prepare_data()
     stamp = made.simulated_file.stat().st_mtime_ns
     made.setup()
-    assert made.simulated_file.stat().st_mtime_ns == stamp and made.grid.series == 24
+    assert made.simulated_file.stat().st_mtime_ns == stamp
+    assert made.grid.series == 24
     assert [file.name for file in tmp_path.iterdir()] == [made.simulated_file.name]
     assert next(iter(made.train_dataloader())).dynamic.shape == (16, 40, 3)
 

@@ -51,7 +51,9 @@ def test_an_epoch_covers_series_and_starts_evenly() -> None:
     drawn = keys(training())
     assert len(drawn) == len(set(drawn)) == 300
     count = np.unique([series for series, _ in drawn], return_counts=True)[1]
-    assert count.size == 50 and count.min() >= 5 and count.max() <= 7
+    assert count.size == 50
+    assert count.min() >= 5
+    assert count.max() <= 7
     assert keys(training()) == drawn != keys(training(), epoch=1)
     assert keys(training(seed=1)) != drawn
 
@@ -59,7 +61,8 @@ def test_an_epoch_covers_series_and_starts_evenly() -> None:
 def test_blocks_are_whole_runs_and_one_follows_the_other() -> None:
     order = training(series=SERIES[:48], block_series=12, block_windows=64, run_series=4, samples=256)
     plan = order.permutation(3)
-    assert order.blocks_per_rank == 4 and len(plan) == 16
+    assert order.blocks_per_rank == 4
+    assert len(plan) == 16
     blocks = [tuple(windows.block.tolist()) for windows in plan if windows.block is not None]
     assert [blocks.index(block) for block in dict.fromkeys(blocks)] == [0, 4, 8, 12]
     for windows in plan:
@@ -107,7 +110,7 @@ def test_a_rank_has_whole_starts() -> None:
         )
         batches = [order.batch(0, number) for number in range(len(order))]
         assert all(len(set(windows.start.tolist())) == 1 for windows in batches)
-        found.append([start for start in dict.fromkeys(int(windows.start[0]) for windows in batches)])
+        found.append(list(dict.fromkeys(int(windows.start[0]) for windows in batches)))
         assert len(keys(order)) == 50 * len(found[-1])
     assert found == [[0], [1, 2], [3], [4, 5]]
     nothing = EvaluationOrder(

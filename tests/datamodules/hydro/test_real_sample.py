@@ -30,7 +30,8 @@ def test_groups_compressed_cells_and_lists_of_names_are_read_as_they_are() -> No
     ).all()  # the target begins a day later: by the values of the days, not their place
     np.testing.assert_array_equal(found[:, 1:, 3], y[kept, :, 2])
     assert (grid.axis.text(0), grid.axis.text(89)) == ("2001-01-01", "2001-03-31")
-    assert grid.shape == (23, 63) and grid.lat[0] > grid.lat[-1]
+    assert grid.shape == (23, 63)
+    assert grid.lat[0] > grid.lat[-1]
     cells = group["xd/gridcell"][...][kept]
     np.testing.assert_array_equal(grid.row * 63 + grid.column, cells)
     names = [str(name) for name in group["xs/feat"][...]]
@@ -67,8 +68,10 @@ def test_a_nowcast_on_cells_that_are_held_out(tmp_path: Path) -> None:
         module.setup()
         train, val = next(iter(module.train_dataloader())), next(iter(module.val_dataloader()))
         assert not set(train.series.tolist()) & set(val.series.tolist())
-        assert train.dynamic.shape == (64, 30, 3) and train.static.shape == (64, 3)
+        assert train.dynamic.shape == (64, 30, 3)
+        assert train.static.shape == (64, 3)
         first = train.start == 0
-        assert torch.isnan(train.target[first, 0]).all() and not torch.isnan(train.target[:, 1:]).any()
+        assert torch.isnan(train.target[first, 0]).all()
+        assert not torch.isnan(train.target[:, 1:]).any()
         batches.append(train)
     assert torch.equal(batches[0].dynamic, batches[1].dynamic)

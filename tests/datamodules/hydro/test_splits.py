@@ -28,7 +28,9 @@ def test_shares_follow_one_another() -> None:
 
 def test_dates_years_and_months_stand_for_all_their_days() -> None:
     found = spans(train=["2001", "2001"], val=["2002-01-01", "2002-02-10"], test=["2002-12", "2003-05"])
-    assert found["train"] == (0, 365) and found["val"] == (365, 406) and found["test"] == (699, 730)
+    assert found["train"] == (0, 365)
+    assert found["val"] == (365, 406)
+    assert found["test"] == (699, 730)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,8 @@ def test_a_date_of_another_calendar_is_named() -> None:
 
 def test_windows_count_inside_their_span_alone() -> None:
     first, end = window_starts((100, 200), seq_length=30, warmup=10, horizon=5)
-    assert first + 10 == 100 and end - 1 + 29 + 5 == 199
+    assert first + 10 == 100
+    assert end - 1 + 29 + 5 == 199
     assert window_starts((4, 200), 30, 10, 5)[0] == 0
 
 
@@ -72,15 +75,15 @@ def test_strides_of_splits_never_meet() -> None:
         assert sum(len(one) for one in cells) == len(set().union(*cells))
         assert len(cells[0]) == -(-20 // step) * -(-30 // step)
     held = split_cells(grid, "val", 1, 5, 0)
-    assert held.size == 150 and not np.array_equal(held, split_cells(grid, "val", 1, 5, 1))
+    assert held.size == 150
+    assert not np.array_equal(held, split_cells(grid, "val", 1, 5, 1))
+    small = Grid(
+        lat=np.arange(1.0),
+        lon=np.arange(3.0),
+        row=np.zeros(3, dtype=np.int64),
+        column=np.arange(3),
+        realizations=1,
+        axis=DayAxis(0, 1),
+    )
     with pytest.raises(SplitError, match="No cell is left for val"):
-        split_cells(grid, "val", 40, 0, 0) if split_cells(grid, "val", 19, 0, 0).size > 1 else None
-        small = Grid(
-            lat=np.arange(1.0),
-            lon=np.arange(3.0),
-            row=row[:3] * 0,
-            column=column[:3],
-            realizations=1,
-            axis=DayAxis(0, 1),
-        )
         split_cells(small, "val", 2, 0, 0)

@@ -96,7 +96,8 @@ def test_unpacks_int16_with_a_fill_value(tmp_path: Path) -> None:
     packed = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 1.0, "_FillValue": -32768}
     _, found = read(written(data, tmp_path / "cube.nc", soil_moisture=packed, temperature=packed))
     np.testing.assert_allclose(found, values(data), atol=0.0051)
-    assert np.isnan(found[5, 7, 3]) and np.isnan(found).sum() == 1
+    assert np.isnan(found[5, 7, 3])
+    assert np.isnan(found).sum() == 1
 
 
 def test_leaves_cells_without_target_and_masked_cells_out(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_refuses_times_that_are_not_daily(tmp_path: Path) -> None:
     hourly = data.assign_coords(
         time=np.datetime64("2001-01-01", "ns") + np.arange(60) * np.timedelta64(6, "h")
     )
-    with pytest.raises(TimeAxisError, match="60 times on 15 days.*daily sums"):
+    with pytest.raises(TimeAxisError, match=r"60 times on 15 days.*daily sums"):
         read(written(hourly, tmp_path / "a.nc"))
     weekly = data.isel(time=slice(None, None, 7))
     with pytest.raises(TimeAxisError, match="a value every 7 days"):
