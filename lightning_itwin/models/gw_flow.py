@@ -18,15 +18,11 @@ from torch.nn import functional
 from lightning_itwin.models.gw_calibration import CalibrationTest
 from lightning_itwin.models.gw_embedding import EmbeddingSettings
 from lightning_itwin.models.gw_estimator import GWEstimator
-from lightning_itwin.models.gw_posteriors import (
-    PosteriorWriter,
-    digest,
-    log_figures,
-    turned_to,
-    weights_digest,
-)
+from lightning_itwin.models.gw_posteriors import PosteriorWriter, turned_to
 from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings
+from lightning_itwin.models.logged_figures import log_figures
 from lightning_itwin.models.warmup_cosine import warmup_cosine
+from lightning_itwin.models.weights_digest import digest, weights_digest
 
 
 class Batch(NamedTuple):

@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from lightning_itwin.detectors import sidereal_time_rad
 from lightning_itwin.inference import Posterior
@@ -23,22 +20,6 @@ from lightning_itwin.inference.figures import corner_figure, sky_figure
 from lightning_itwin.inference.sky_map import write_sky_map
 from lightning_itwin.models.gw_settings import PosteriorSettings
 from lightning_itwin.optional import available
-
-
-def digest(*parts: Any) -> str:
-    """Give a short hash of tensors and plain values."""
-    told = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, Tensor):
-            told.update(part.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-        else:
-            told.update(json.dumps(part, sort_keys=True).encode())
-    return told.hexdigest()
-
-
-def weights_digest(module: nn.Module) -> str:
-    """Give a short hash of a module's parameters and buffers."""
-    return digest(*(tensor.flatten() for tensor in module.state_dict().values() if tensor.numel()))
 
 
 def turned_to(posterior: Posterior, gps_time_s: float) -> Posterior:
@@ -141,20 +122,6 @@ class PosteriorWriter:
 
     def _summary(self, label: str) -> Path:
         return self.folder / f"{_file_name(label)}.summary.json"
-
-
-def log_figures(loggers: Iterable[Any], figures: Mapping[str, Any], step: int) -> None:
-    """Give figures to every logger that takes them, as TensorBoard's does, where they are drawn.
-
-    Args:
-        loggers: of the Trainer.
-        figures: of matplotlib, by tag.
-        step: global step.
-    """
-    takers = [logger.experiment for logger in loggers if hasattr(logger.experiment, "add_figure")]
-    for tag, figure in figures.items():
-        for taker in takers:
-            taker.add_figure(tag, figure, global_step=step, close=False)
 
 
 def _unweighed(posterior: Posterior) -> Posterior:
