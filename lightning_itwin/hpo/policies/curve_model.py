@@ -1,4 +1,4 @@
-"""A Gaussian process over configurations and epochs: how low would a training end that was paused or never ran?
+"""A Gaussian process over configurations and epochs: how low would a training end that paused or never ran?
 
 With z = log(epoch) / log(max_epochs), 0 to 1, x a configuration's point and c its number:
 
