@@ -86,7 +86,7 @@ class GriddedHydroDataModule(LightningDataModule):
         forecast_dates: days, YYYY-MM-DD, that forecasts are made from; None takes the last day of the data.
         memory_gib: how large the data may be to be held in memory, a process; None takes half of the
             machine's memory over its processes, 0 reads block by block in any case.
-        block_mib: how large a block may be, values and thresholds; an epoch of few windows takes smaller ones.
+        block_mib: how large a block may be, values and thresholds; an epoch of few windows takes less.
         seed: of order and draws.
 
     Raises:
