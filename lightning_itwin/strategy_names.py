@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from lightning_itwin.optional import available
+
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyName:
@@ -37,6 +39,18 @@ class StrategyName:
         """Import the class and make the strategy; a missing extra is named in the error."""
         strategy = EntryPoint(name=self.name, value=self.target, group="lightning_itwin").load()
         return strategy(**{**self.init_args, **overrides})
+
+    def unavailable(self) -> str:
+        """Say why it cannot run here, and what installs it; empty if it can."""
+        if self.requires is None or available(self.requires[0]):
+            return ""
+        module, extra = self.requires
+        how = (
+            "python -m lightning_itwin.strategies.horovod_build --install"
+            if extra == "horovod"
+            else f"pip install 'lightning-itwin[{extra}]'"
+        )
+        return f"{module.partition('.')[0]} is not installed: {how}"
 
 
 _DEEPSPEED = "lightning_itwin.strategies.deepspeed:DeepSpeedStrategy"

@@ -20,7 +20,6 @@ from lightning_itwin.bench.order import Order
 from lightning_itwin.bench.plan import Cell, Config, Plan, PlanError, limit_train_batches
 from lightning_itwin.launch import Launcher, World
 from lightning_itwin.launch.world import failure_reason, log_tail
-from lightning_itwin.optional import available
 from lightning_itwin.records import RunOutcome
 from lightning_itwin.records.manifest import from_json, write_json
 from lightning_itwin.records.run_folder import OUTCOME
@@ -244,16 +243,7 @@ class Sweep:
 
 def unavailable(strategy: str) -> str:
     """Say why a strategy cannot run here; empty if it can."""
-    requires = _STRATEGIES[strategy].requires
-    if requires is None or available(requires[0]):
-        return ""
-    module, extra = requires
-    how = (
-        "python -m lightning_itwin.strategies.horovod_build --install"
-        if extra == "horovod"
-        else f"pip install 'lightning-itwin[{extra}]'"
-    )
-    return f"{module.partition('.')[0]} is not installed: {how}"
+    return _STRATEGIES[strategy].unavailable()
 
 
 def _worker(order: Path) -> tuple[str, ...]:

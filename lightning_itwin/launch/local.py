@@ -5,19 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import platform
 import secrets
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning_itwin.launch.world import World, WorldEnd, failure_reason, log_tail
-from lightning_itwin.meters import host
 
 _MARK = "LIGHTNING_ITWIN_WORLD"
 _GRACE_S = 5.0
@@ -65,17 +61,15 @@ class LocalLauncher:
         """
         return LocalWorld(world)
 
-    def adopt(self, world: World, identity: Mapping[str, Any]) -> LocalWorld | None:
-        """Take over a world that another process started; None where nothing of it lives here.
+    def adopt(self, world: World) -> LocalWorld | None:
+        """Take over a world of this machine that another process started; None where nothing of it lives.
 
         Args:
-            world: what was started.
-            identity: what the :attr:`LocalWorld.identity` of the starting process was.
+            world: what was started, with its mark.
         """
-        starter = _Adopted(int(identity["pid"]), str(identity["started"]))
-        if identity["machine"] != _machine() or starter.poll() is not None:
-            return None
-        return LocalWorld(world, adopted=starter, mark=str(identity["mark"]))
+        starts = {pid: process_start(pid) for pid in _marked(world.mark)} if world.mark else {}
+        living = [(int(start), pid) for pid, start in starts.items() if start is not None]
+        return LocalWorld(world, adopted=_Adopted(*min(living))) if living else None
 
 
 class _Adopted:
@@ -84,9 +78,9 @@ class _Adopted:
     Its exit code is unknown: 1 stands for it.
     """
 
-    def __init__(self, pid: int, started: str) -> None:
+    def __init__(self, started: int, pid: int) -> None:
         self.pid = pid
-        self._started = started
+        self._started = str(started)
 
     def poll(self) -> int | None:
         return None if process_start(self.pid) == self._started else 1
@@ -106,12 +100,11 @@ class LocalWorld:
     Args:
         world: what to start.
         adopted: its starter, where it runs already.
-        mark: what its processes bear in their environment then.
     """
 
-    def __init__(self, world: World, adopted: _Adopted | None = None, mark: str = "") -> None:
+    def __init__(self, world: World, adopted: _Adopted | None = None) -> None:
         self._world = world
-        self._mark = mark or f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._mark = world.mark or f"{os.getpid()}-{secrets.token_hex(8)}"
         self._started_s = time.monotonic()
         self._process: subprocess.Popen[bytes] | _Adopted
         if adopted is not None:
@@ -130,12 +123,6 @@ class LocalWorld:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **world.environment, _MARK: self._mark},
                 start_new_session=True,
             )
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What another process of this machine needs to take the world over, ready for JSON."""
-        pid = self._process.pid
-        return {"machine": _machine(), "pid": pid, "started": process_start(pid), "mark": self._mark}
 
     def poll(self) -> WorldEnd | None:
         """Give the world's end, or None while it runs; a world past its timeout is ended."""
@@ -190,10 +177,6 @@ def process_start(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else fields[19]
-
-
-def _machine() -> str:
-    return f"{platform.node()} {host.machine_number()}"
 
 
 def _command(world: World) -> list[str]:

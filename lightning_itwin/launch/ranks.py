@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         while not failed and any(one.poll() is None for one in ranks):
             time.sleep(_POLL_S)
-            failed = next((code for one in ranks if (code := one.poll())), 0)
-        failed = failed or next((code for one in ranks if (code := one.poll())), 0)
+            failed = _failed(ranks)
+        failed = failed or _failed(ranks)
     except KeyboardInterrupt:
         failed = -signal.SIGTERM
     finally:
@@ -63,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         which = [rank for rank, one in enumerate(ranks) if one.returncode == failed]
         print(f"rank {which[0] if which else '?'} ended with exit code {failed}", file=sys.stderr, flush=True)
     return 128 - failed if failed < 0 else failed
+
+
+def _failed(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Give an exit code that is not 0, a signal's first: the others raise when one of them is killed."""
+    return min((code for one in ranks if (code := one.poll())), default=0)
 
 
 def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 _TAIL_LINES = 30
 _TAIL_CHARACTERS = 4000
 _RANK_PREFIX = re.compile(r"^\[[^\]]*\](?:<\w+>)?:? ?")  # "[rank1]: ", "[1]<stderr>:"
 _EXCEPTION = re.compile(r"((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit))\b(?:: ?(.*))?$")
+_KILLED = re.compile(r"SIGKILL|exitcode\s*:\s*-9|exit with status code 137|ended with exit code -9\b")
 # What torchrun says after its workers have spoken: its own traceback would push theirs out of sight.
 _STARTER_SPEAKS = re.compile(r"^[EW]\d{4} .*torch/distributed/elastic/.*(failed \(exitcode|Sending process)")
 
@@ -27,6 +28,8 @@ class World:
         log: file that takes the output of all of them.
         environment: variables beside those of this process.
         timeout_s: when it is ended by force; None for never.
+        mark: name that its processes bear in their environment, by which another process can take it over;
+            empty for one of the launcher's own.
     """
 
     command: tuple[str, ...]
@@ -35,6 +38,7 @@ class World:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +61,6 @@ class WorldEnd:
 class RunningWorld(Protocol):
     """A world that has been started."""
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What another process needs to take the world over, ready for JSON."""
-
     def poll(self) -> WorldEnd | None:
         """Give its end, or None while it runs; a world past its timeout is ended."""
 
@@ -77,8 +77,8 @@ class Launcher(Protocol):
     def start(self, world: World) -> RunningWorld:
         """Start a world and come back at once."""
 
-    def adopt(self, world: World, identity: Mapping[str, Any]) -> RunningWorld | None:
-        """Take over a world that another process started; None where nothing of it lives."""
+    def adopt(self, world: World) -> RunningWorld | None:
+        """Take over a world that another process started, by its mark; None where nothing of it lives."""
 
     def describe(self, world: World) -> str:
         """Give the command line or script that ``start`` would run."""
@@ -107,9 +107,14 @@ def failure_reason(log: Path, exit_code: int) -> str:
             in_traceback = True
         elif in_traceback and (found := _EXCEPTION.match(spoken)):
             return found.group(0).strip()[:300]
-    if exit_code in (-9, 137) or re.search(r"SIGKILL|exitcode\s*:\s*-9|exit with status code 137", text):
+    if exit_code in (-9, 137) or _KILLED.search(text):
         return "a worker was killed (signal 9); the usual cause is that the machine ran out of memory"
     return f"exit code {exit_code}; see the log"
+
+
+def was_killed(log: Path) -> bool:
+    """Say whether a log tells that a worker was killed (signal 9), whatever the others raised then."""
+    return bool(_KILLED.search(_read(log)))
 
 
 def _workers_part(lines: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_itwin.bench import run
+from lightning_itwin import strategy_names
 from lightning_itwin.bench.plan import Cell, Plan, PlanError, read_config
 from lightning_itwin.bench.run import Sweep, unavailable
 from lightning_itwin.launch import World, WorldEnd
@@ -163,7 +163,7 @@ def test_a_checkpoint_callback_of_the_users_stays(
 def test_a_strategy_that_is_not_installed_fails_without_a_start(
     sweep: Sweep, launcher: RememberingLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "available", lambda module: False)
+    monkeypatch.setattr(strategy_names, "available", lambda module: False)
     outcome = next(sweep.run([Cell(strategy="horovod", workers=2, repeat=0)], str))
     assert outcome.status == "failed"
     assert "lightning_itwin.strategies.horovod_build --install" in outcome.reason

@@ -1,0 +1,75 @@
+"""``python -m lightning_itwin.hpo``: from a LightningCLI config and a space to the best of many trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_itwin.hpo.options import given, parser, worker_parser
+from lightning_itwin.hpo.study_plan import PLAN, StudyError, StudyPlan, read_study
+from lightning_itwin.optional import MissingExtraError, require
+from lightning_itwin.records.manifest import from_json
+
+_INTERRUPTED, _USAGE = 130, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Drive a study or join one; give the exit code.
+
+    0: the budget is spent and the best is written; 1: no trial gave a value; 2: the study cannot run as asked
+    for; 130: interrupted (the same command goes on).
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        require("optuna", extra="hpo")
+        return _join(argv[1:]) if argv[:1] == ["worker"] else _drive(argv)
+    except (StudyError, MissingExtraError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USAGE
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished trials are kept; the same command goes on", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _drive(argv: list[str]) -> int:
+    from lightning_itwin.hpo.tune import NothingFoundError, run
+
+    options = parser().parse_args(argv)
+    values = {**read_study(options.config), **given(options, "config", "output")}
+    plan = StudyPlan(**values)
+    folder = options.output or Path(f"hpo_{options.config.stem}")
+    try:
+        best = run(plan, folder)
+    except NothingFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{best}\n")
+    print(f"config      {best.config}")
+    if best.checkpoint:
+        print(f"checkpoint  {best.checkpoint}")
+    print(f"trials      {best.folder / 'trials.csv'}")
+    print(f"study       {best.study.url}")
+    return 0
+
+
+def _join(argv: list[str]) -> int:
+    from lightning_itwin.hpo.open_study import find_folder
+    from lightning_itwin.hpo.tune import join
+
+    options = worker_parser().parse_args(argv)
+    folder = options.output or find_folder(options.study, options.name)
+    if not (folder / PLAN).exists():
+        raise StudyError(f"{folder} holds no study: there is no {PLAN} in it")
+    begun: StudyPlan = from_json(StudyPlan, folder / PLAN)
+    changes = given(options, "study", "name", "output")
+    plan = dataclasses.replace(begun, **changes)
+    if differing := plan.differences(begun):
+        raise StudyError(f"the study was begun otherwise: {'; '.join(differing)}")
+    join(plan, folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

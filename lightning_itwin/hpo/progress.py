@@ -1,0 +1,80 @@
+"""The progress bar of a study: trials, stopped ones, the best and its gain, the time that is left."""
+
+from __future__ import annotations
+
+from tqdm import tqdm
+
+from lightning_itwin.hpo.best import percent
+from lightning_itwin.hpo.driver import Driver
+from lightning_itwin.hpo.study_reading import StudyRecord
+
+_STEPS = 1000
+
+
+class Progress:
+    """Shows how far a study is; its bar is the share of the budget that is used.
+
+    Args:
+        silent: whether nothing is shown.
+    """
+
+    def __init__(self, silent: bool = False) -> None:
+        self._bar = tqdm(
+            total=_STEPS,
+            dynamic_ncols=True,
+            disable=silent,
+            bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}",
+        )
+        self._begun: float | None = None
+        self._told: set[int] = set()
+
+    def __call__(self, driver: Driver) -> None:
+        record = driver.study.record()
+        share = driver.budget.share(driver.spent(), finished(record))
+        if self._begun is None:  # what an earlier call has done says nothing about this one's speed
+            self._begun = share
+            self._bar.initial = self._bar.n = int(_STEPS * share)
+        self._bar.update(int(_STEPS * share) - self._bar.n)
+        self._bar.set_postfix_str(summary(record), refresh=True)
+        for row in record.rows:
+            if row.state in ("failed", "lost", "diverged") and row.number not in self._told:
+                self._told.add(row.number)
+                self._bar.write(f"trial {row.number}: {row.state}: {row.reason}")
+
+    def close(self) -> None:
+        """End the bar."""
+        self._bar.close()
+
+
+def finished(record: StudyRecord) -> int:
+    """Count the configurations of which nothing runs or waits."""
+    busy = {row.configuration for row in record.rows if row.state in ("running", "waiting")}
+    return len({row.configuration for row in record.rows} - busy)
+
+
+def summary(record: StudyRecord) -> str:
+    """Say in one line how a study stands.
+
+    Counted are configurations: ``stopped`` are those of which nothing runs and that were not trained to their
+    end.
+    """
+    last: dict[int, str] = {}
+    for row in record.rows:
+        last[row.configuration] = row.state
+    states = list(last.values())
+    stopped = sum(state in ("paused", "stopped", "diverged") for state in states)
+    parts = [
+        f"{len(states)} trials",
+        f"{states.count('running')} running",
+        f"{stopped} stopped",
+        f"{states.count('complete')} complete",
+    ]
+    if failed := states.count("failed") + states.count("lost"):
+        parts.append(f"{failed} failed")
+    winner, baseline = record.winner, record.baseline
+    if winner is not None and winner.value is not None:
+        best = f"best {record.plan.metric} {winner.value:.5g} (trial {winner.number}"
+        gain = record.improvement_percent(winner.value, baseline.value if baseline else None)
+        best += f", {percent(gain)} the baseline)" if gain is not None and not winner.baseline else ")"
+        parts.append(best)
+    return ", ".join(parts)
