@@ -146,9 +146,24 @@ def predictability(
                 damped[at] += float(crps_quantile(forecast[:, at], target, LEVELS).mean())
                 quantiles = references.climatology(fraction[origin + lead]).expand(len(cells), -1)
                 usual[at] += float(crps_quantile(quantiles, target, LEVELS).mean())
-        scores.setdefault("damped persistence", []).append(damped / ORIGINS)
+        days = int((run.time < np.datetime64(f"{settings.first_year + TRAINING_YEARS}-01-01")).sum())
+        scores.setdefault("damped persistence", []).append(pooled_persistence(anomaly, days, origins))
+        scores.setdefault("damped persistence by cell and season", []).append(damped / ORIGINS)
         scores.setdefault("climatology", []).append(usual / ORIGINS)
     return {name: np.stack(values) for name, values in scores.items()}, clock
+
+
+def pooled_persistence(anomaly: torch.Tensor, days: int, origins: list[int]) -> np.ndarray:
+    """Score damped persistence of one coefficient and one spread a lead, of all cells and seasons, (L,)."""
+    found, levels = np.zeros(len(LEADS)), torch.tensor(LEVELS)
+    for at, lead in enumerate(LEADS):
+        x, y = anomaly[:, : days - lead].flatten(), anomaly[:, lead:days].flatten()
+        coefficient = (x @ y) / (x @ x)
+        spread = (y - coefficient * x).std() * torch.special.ndtri(levels)
+        for origin in origins:
+            quantiles = coefficient * anomaly[:, origin, None] + spread
+            found[at] += float(crps_quantile(quantiles, anomaly[:, origin + lead], LEVELS).mean())
+    return found / len(origins)
 
 
 def row(name: str, values: np.ndarray | list[float]) -> str:
@@ -191,7 +206,7 @@ def main() -> None:
         if options.realizations > 1:
             deviation = single[name].std(axis=0, ddof=1)
             lines.append(row(f"{name}, deviation of single realizations", deviation))
-    for name in FORECASTS[1:]:
+    for name in (*FORECASTS[1:], "damped persistence by cell and season"):
         lines.append(row(name, skill[name]))
         lines.append(row("share of the oracle's", skill[name] / skill["oracle"]))
     share = skill["damped persistence"] / skill["oracle"]
