@@ -23,6 +23,7 @@ from lightning_itwin.datamodules.hydro.evaluation_order import EvaluationOrder
 from lightning_itwin.datamodules.hydro.grid import Grid
 from lightning_itwin.datamodules.hydro.machine_memory import memory_for_data
 from lightning_itwin.datamodules.hydro.open_source import open_source
+from lightning_itwin.datamodules.hydro.preparation import DROUGHT_LEVELS
 from lightning_itwin.datamodules.hydro.prepared_data import PreparedData, TrainingData
 from lightning_itwin.datamodules.hydro.source import CubeSource
 from lightning_itwin.datamodules.hydro.splits import SplitError, SplitPeriods, split_cells, window_starts
@@ -340,7 +341,7 @@ class GriddedHydroDataModule(LightningDataModule):
         limit = (
             self.memory_gib * 2**30 if self.memory_gib is not None else memory_for_data(self._local_processes)
         )
-        return self._bytes(self.grid.series) <= limit
+        return self._bytes(self.grid.series) + self._threshold_bytes(self.grid.cells) <= limit
 
     def ensure_statistics(self) -> HydroStatistics:
         """Make scales and climatology of the training, unless a checkpoint has brought them.
@@ -391,11 +392,14 @@ class GriddedHydroDataModule(LightningDataModule):
     def _bytes(self, series: int) -> int:
         return series * self.grid.axis.size * self.source.columns.width * 4
 
+    def _threshold_bytes(self, cells: int) -> int:
+        days = min(self.grid.axis.size, _CALENDAR_DAYS) + 2 * self._shape.days
+        return cells * days * len(DROUGHT_LEVELS) * 4 * self.anomaly
+
     @property
     def _block_series(self) -> int:
         """Series whose values and thresholds fit into a block."""
-        thresholds = (min(self.grid.axis.size, _CALENDAR_DAYS) + 2 * self._shape.days) * 3 * 4
-        return max(1, int(self.block_mib * 2**20) // (self._bytes(1) + thresholds * self.anomaly))
+        return max(1, int(self.block_mib * 2**20) // (self._bytes(1) + self._threshold_bytes(1)))
 
     @property
     def _run_series(self) -> int:

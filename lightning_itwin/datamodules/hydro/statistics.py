@@ -198,6 +198,15 @@ class TrainingPass:
             anomaly[:, :, :days] /= (made.standard_deviation @ weights)[:, None]
             yield anomaly.view(cells, -1)
 
+    def _check(self) -> None:
+        """Refuse values that cannot be, as soon as they are seen."""
+        mean, _ = self._sums.mean_and_deviation()
+        low, high = self._sums.low, self._sums.high
+        for column, name in enumerate(self._columns.names):
+            if self._sums.count[column]:
+                meaning = self._columns.meanings.get(name)
+                check_plausible(name, meaning, low[column], high[column], mean[column])
+
     def _keep(self, made: Climatology, cells: np.ndarray) -> None:
         """Put the climatology of a block into tables of all cells, so that no small pieces stay in memory."""
         if self._climatology is None:
@@ -224,6 +233,7 @@ class TrainingPass:
             for column, sums in self._logarithms.items():
                 amount = some[:, :, column].clamp(min=0.0).log1p_()
                 sums.add(amount.unsqueeze(-1).contiguous())
+        self._check()
 
     def _result(self, statics: np.ndarray, reference: ReferenceForecasts | None) -> HydroStatistics:
         sums, columns = self._sums, self._columns
@@ -231,8 +241,6 @@ class TrainingPass:
         for column, name in enumerate(columns.names):
             if not sums.count[column]:
                 raise VariableError(f"{name} has no value on the days of training.")
-            meaning = columns.meanings.get(name)
-            check_plausible(name, meaning, sums.low[column], sums.high[column], mean[column])
         for column, of_logarithm in self._logarithms.items():
             (mean[column],), (deviation[column],) = of_logarithm.mean_and_deviation()
         of_maps = ColumnSums(statics.shape[1])

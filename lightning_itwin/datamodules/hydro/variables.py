@@ -82,6 +82,9 @@ _UNITS = {
 }
 
 
+_BEYOND = 1e15
+
+
 class VariableError(ValueError):
     """A variable is not there, or does not mean what its name says; the message lists what the file has."""
 
@@ -178,11 +181,15 @@ def check_plausible(name: str, meaning: str | None, lowest: float, highest: floa
     Raises:
         VariableError: they cannot.
     """
+    if not (abs(lowest) < _BEYOND and abs(highest) < _BEYOND):
+        raise VariableError(
+            f"{name} goes from {lowest:g} to {highest:g}: that looks like a fill value. Give it the "
+            f"attribute _FillValue, or mask it."
+        )
     if meaning == "temperature" and not (lowest > -100 and highest < 80):
         raise VariableError(
             f"{name} is a temperature, but its values go from {lowest:g} to {highest:g} (mean {mean:g}). "
-            f"Kelvin "
-            f"need units 'K' in the file; a fill value needs the attribute _FillValue."
+            f"Kelvin need units 'K' in the file; a fill value needs the attribute _FillValue."
         )
     if meaning == "precipitation" and not (lowest > -1.0 and highest < 3000):
         raise VariableError(

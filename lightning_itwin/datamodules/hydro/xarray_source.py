@@ -332,6 +332,6 @@ def _find(files: OpenedFiles, name: str, setting: str, needed: str | None) -> Fi
         raise VariableError(
             f"{setting}: {name!r} has no dimension of {needed}. The files have {files.listing()}."
         )
-    if needed is None and found.has(parts.TIME):
+    if needed is None and found.has(parts.TIME) and found.days().size > 1:
         raise VariableError(f"{setting}: {name!r} is a series in time, not a map.")
     return found

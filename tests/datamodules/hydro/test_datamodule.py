@@ -409,3 +409,32 @@ def test_says_which_of_path_and_simulator_is_missing_and_what_setup_is_for() -> 
 def test_too_short_a_split_says_what_it_needs(path: str) -> None:
     with pytest.raises(SplitError, match=r"The 365 days of val are too few.*seq_length=400"):
         module(path, seq_length=400, samples_per_epoch=10).val_dataloader()
+
+
+def test_values_that_cannot_be_are_named(data: Any, tmp_path: Path) -> None:
+    for name, change, told in (
+        ("temperature", lambda one: one + 273.15, "Kelvin need units 'K'"),
+        (
+            "precipitation",
+            lambda one: one.where(one.time.dt.day != 3, -9999.0),
+            "precipitation in millimetres",
+        ),
+        ("soil_moisture", lambda one: one.where(one.time.dt.day != 3, 1e20), "looks like a fill value"),
+    ):
+        other = data.isel(realization=0).copy()
+        other[name] = change(other[name])
+        made = module(written(other, tmp_path / f"{name}.nc"))
+        with pytest.raises(VariableError, match=told):
+            made.train_dataloader()
+
+
+def test_a_map_with_a_single_time_is_a_map(data: Any, tmp_path: Path) -> None:
+    other = data.isel(realization=0)
+    maps = other[["elevation"]].expand_dims(time=other.time[:1])
+    paths = [
+        written(other.drop_vars(["elevation", "field_capacity"]), tmp_path / "series.nc"),
+        written(maps, tmp_path / "maps.nc"),
+    ]
+    made = GriddedHydroDataModule(path=paths, variables=HydroVariables(statics=["elevation"]), **KNOBS)
+    made.setup()
+    np.testing.assert_array_equal(made.source.statics[:, 0], data.elevation.values.ravel()[:23])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "guides" / "gridded_data.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "read_gridded_files.md"
 
 
 def test_the_example_of_the_page_runs(
