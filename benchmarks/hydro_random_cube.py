@@ -1,4 +1,4 @@
-"""A converted folder of made-up series of any size, written quickly, for measurements of memory and set-up."""
+"""A converted folder of made-up series of any size, written quickly, to measure memory and set-up."""
 
 from __future__ import annotations
 
