@@ -23,6 +23,7 @@ from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.target_scale import ClimatologyScale, LinearScale, TargetScale
 from lightning_itwin.forecasts.verification import Verification
 from lightning_itwin.forecasts.verification_page import About, write_verification
+from lightning_itwin.forecasts.verify_files import verify_files
 from lightning_itwin.forecasts.warning_levels import WarningRule
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "Verification",
     "VerificationScores",
     "WarningRule",
+    "verify_files",
     "write_verification",
 ]

@@ -25,7 +25,7 @@ class Drawing:
 
     Args:
         name: of its files.
-        group: ``"today"``, ``"scores"`` or ``"maps"``.
+        group: ``"today"``, ``"scores"``, ``"more"`` or ``"maps"``.
         title, caption: above it.
         description: what is to be seen, for who cannot see it.
         figure: the figure.

@@ -52,7 +52,7 @@ def coordinates(layout: ForecastLayout, origins: np.ndarray) -> dict[str, Variab
         origins: index of each day of issue on the time axis, (O,).
     """
     times = np.asarray(layout.grid.times)[origins]
-    numbers, calendar = _day_numbers(times)
+    numbers, calendar = day_numbers(times)
     leads = np.asarray(layout.leads, dtype=np.int32)
     days = {"units": _EPOCH, "calendar": calendar}
     found = {
@@ -247,8 +247,8 @@ def _coordinate(name: str, values: np.ndarray, attributes: dict[str, Any]) -> Va
     )
 
 
-def _day_numbers(times: np.ndarray) -> tuple[np.ndarray, str]:
-    """Give days since 1970-01-01 and the calendar."""
+def day_numbers(times: np.ndarray) -> tuple[np.ndarray, str]:
+    """Give days since 1970-01-01 and the calendar of times, datetime64 or cftime, (T,)."""
     if times.dtype.kind == "M":
         return times.astype("datetime64[D]").astype(np.int64), "proleptic_gregorian"
     calendar = str(times[0].calendar)

@@ -117,6 +117,13 @@ def shown_leads(leads: np.ndarray, count: int = 4) -> list[int]:
     return sorted({int(np.abs(roots - root).argmin()) for root in wanted})
 
 
+def settle(figure: Figure) -> Figure:
+    """Lay a figure out once and for all: every picture of it would do it again, and that is slow."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
 def themed_svg(figure: Figure, name: str) -> str:
     """Give a figure as SVG whose colours follow the page's light, with letters that the reader's fonts draw.
 

@@ -261,7 +261,7 @@ class Verification(nn.Module):
             wanted[f"reference {name!r}"] = (value, (size, leads, len(self.levels)))
         if self.percentiles:
             if probability is None or thresholds is None:
-                raise ValueError("Give probability_below and thresholds, or percentiles=() without them.")
+                raise ValueError("Give probability_below and thresholds, or percentiles=().")
             for name, value in (("probability_below", probability), ("thresholds", thresholds)):
                 wanted[name] = (value, (size, leads, len(self.percentiles)))
         for name, (value, shape) in wanted.items():
@@ -270,7 +270,7 @@ class Verification(nn.Module):
 
 
 def _roc_edges() -> list[float]:
-    """Give edges of bins that lie closer together towards 0 and 1, where probabilities of rare events crowd."""
+    """Give edges of bins that lie closer together towards 0 and 1, where rare events crowd."""
     small = torch.logspace(-6, -2, 61, dtype=torch.float64)
     middle = torch.linspace(0.01, 0.99, 197, dtype=torch.float64)[1:-1]
     inner = torch.cat([small, middle, (1 - small).flip(0)])

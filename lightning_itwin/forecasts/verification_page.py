@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lightning_itwin.forecasts.catalogue import Drawing, drawings
 from lightning_itwin.forecasts.fan import FanExample
-from lightning_itwin.forecasts.figure_style import png, themed_svg
+from lightning_itwin.forecasts.figure_style import png, settle, themed_svg
 from lightning_itwin.forecasts.headline import Finding, findings, headline, pretty_unit
 from lightning_itwin.forecasts.layout import ForecastGrid, ForecastTarget, without_paths
 from lightning_itwin.forecasts.score_table import lead_table, scores_csv, scores_json
@@ -95,6 +95,7 @@ def write_verification(
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     for drawing in drawn:
+        settle(drawing.figure)
         (folder / "figures" / f"{drawing.name}.png").write_bytes(png(drawing.figure))
     (folder / "verification.html").write_text(_page(scores, about, drawn, files, told), encoding="utf-8")
     return {drawing.name: drawing.figure for drawing in drawn}
@@ -122,18 +123,13 @@ def _page(
             beside=downloads(files),
         ),
     ]
+    shown = {group: "" for group in (*_GROUPS, "more")}
+    for drawing in drawn:
+        shown[drawing.group] += _figure(drawing)
     for group, (name, heading) in _GROUPS.items():
-        shown = "".join(_figure(drawing) for drawing in drawn if drawing.group == group)
-        more = "".join(_figure(drawing) for drawing in drawn if drawing.group == "more")
-        if group == "scores" and more:
-            shown_more = (
-                '<details class="more"><summary>Reliability and ROC of rarer droughts</summary>'
-                f'<div class="figures">{more}</div></details>'
-            )
-        else:
-            shown_more = ""
-        if shown:
-            body.append(section(name, heading, f'<div class="figures">{shown}</div>{shown_more}'))
+        if shown[group]:
+            more = _more(shown["more"]) if group == "scores" else ""
+            body.append(section(name, heading, f'<div class="figures">{shown[group]}</div>{more}'))
     body.append(section("made", "How they were made", facts(told)))
     body.append(
         section("terms", "What the words mean", glossary(words(about.rule, scores.events is not None)))
@@ -165,6 +161,13 @@ def _figure(drawing: Drawing) -> str:
         f'<figure class="card"><figcaption><h3>{escape(drawing.title)}</h3><p>{escape(drawing.caption)}</p>'
         f"</figcaption>{picture(svg, drawing.description, 'drawing')}</figure>"
     )
+
+
+def _more(figures: str) -> str:
+    if not figures:
+        return ""
+    summary = "<summary>Reliability and ROC of rarer droughts</summary>"
+    return f'<details class="more">{summary}<div class="figures">{figures}</div></details>'
 
 
 def _table_note(scores: VerificationScores) -> str:

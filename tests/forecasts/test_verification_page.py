@@ -149,12 +149,14 @@ window.addEventListener("error", (event) => told.errors.push(String(event.messag
 document.addEventListener("securitypolicyviolation", (event) => told.errors.push(event.blockedURI));
 window.addEventListener("load", async () => {
   for (const more of document.querySelectorAll("details")) more.open = true;
-  await Promise.all([...document.images].map((image) => image.decode().catch(() => told.errors.push(image.alt))));
+  const images = [...document.images];
+  await Promise.all(images.map((image) => image.decode().catch(() => told.errors.push(image.alt))));
   told.asked = performance.getEntriesByType("resource").map((entry) => entry.name);
   told.width = [document.documentElement.scrollWidth, window.innerWidth];
   told.page = getComputedStyle(document.body).backgroundColor;
-  told.images = [...document.images].map((image) => image.getBoundingClientRect()).map((box) => [box.width, box.height]);
-  told.focusable = [...document.querySelectorAll("a[href], summary, [tabindex='0']")].map((part) => part.className);
+  const boxes = images.map((image) => image.getBoundingClientRect());
+  told.images = boxes.map((box) => [box.width, box.height]);
+  told.focusable = [...document.querySelectorAll("[tabindex='0']")].map((part) => part.className);
   parent.postMessage(JSON.stringify(told), "*");
 });
 </script>"""
