@@ -438,3 +438,11 @@ def test_a_map_with_a_single_time_is_a_map(data: Any, tmp_path: Path) -> None:
     made = GriddedHydroDataModule(path=paths, variables=HydroVariables(statics=["elevation"]), **KNOBS)
     made.setup()
     np.testing.assert_array_equal(made.source.statics[:, 0], data.elevation.values.ravel()[:23])
+
+
+def test_says_when_converting_pays(data: Any, tmp_path: Path) -> None:
+    sizes = {str(name): {"chunks": (1, 500, 4, 6)} for name in data.data_vars if data[name].ndim == 4}
+    made = module(written(data, tmp_path / "cube.zarr", **sizes), memory_gib=0.0, block_mib=0.5)
+    with pytest.warns(UserWarning, match="hydro convert PATH --out FOLDER"):
+        made.train_dataloader()
+    assert made.source.reads_per_use() == pytest.approx(24 / 23)
