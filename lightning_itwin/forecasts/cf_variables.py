@@ -114,7 +114,9 @@ def forecast_variables(layout: ForecastLayout, origins: int, rule: WarningRule) 
         rule: of the warning levels.
     """
     target, title = layout.target, layout.target.title
-    own = {"long_name": title, "units": target.units or "1"}
+    own = {"long_name": title}
+    if target.units:
+        own["units"] = target.units
     if target.standard_name:
         own["standard_name"] = target.standard_name
     if not target.is_soil_moisture:

@@ -123,7 +123,7 @@ def _page(
             beside=downloads(files),
         ),
     ]
-    shown = {group: "" for group in (*_GROUPS, "more")}
+    shown = dict.fromkeys((*_GROUPS, "more"), "")
     for drawing in drawn:
         shown[drawing.group] += _figure(drawing)
     for group, (name, heading) in _GROUPS.items():
