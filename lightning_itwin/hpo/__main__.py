@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _drive(argv: list[str]) -> int:
-    from lightning_itwin.hpo.tune import NothingFoundError, run
+    from lightning_itwin.hpo.tuning import NothingFoundError, run
 
     options = parser().parse_args(argv)
     values = {**read_study(options.config), **given(options, "config", "output")}
@@ -56,7 +56,7 @@ def _drive(argv: list[str]) -> int:
 
 def _join(argv: list[str]) -> int:
     from lightning_itwin.hpo.open_study import find_folder
-    from lightning_itwin.hpo.tune import join
+    from lightning_itwin.hpo.tuning import join
 
     options = worker_parser().parse_args(argv)
     folder = options.output or find_folder(options.study, options.name)

@@ -95,14 +95,19 @@ def header(study: StudyRecord, checkpoint: bool, start: str) -> str:
         f"of trial {winner.number}"
     )
     if baseline is not None and gain is not None:
-        text += f", {percent(gain)} the baseline's {baseline.value:.6g}"
+        text += f", {percent(gain, study.plan.direction)} the baseline's {baseline.value:.6g}"
     return text + f"\n  {start}" + (f"\nIts checkpoint: {BEST_CHECKPOINT}" if checkpoint else "")
 
 
-def percent(gain: float) -> str:
-    """Say a gain in words.
+def percent(gain: float, direction: str) -> str:
+    """Say a gain over the baseline in words.
 
-    >>> percent(34.2), percent(-3.0)
-    ('34.2 % better than', '3.0 % worse than')
+    >>> percent(34.2, "minimize"), percent(-3.0, "minimize"), percent(2.0, "maximize")
+    ('34.2 % below', '3.0 % above', '2.0 % above')
+
+    Args:
+        gain: in percent of the baseline's value, positive where it is better.
+        direction: ``"minimize"`` or ``"maximize"``.
     """
-    return f"{abs(gain):.1f} % {'better' if gain >= 0 else 'worse'} than"
+    below = (gain >= 0) == (direction == "minimize")
+    return f"{abs(gain):.1f} % {'below' if below else 'above'}"

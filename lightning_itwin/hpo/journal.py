@@ -13,6 +13,7 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 _HELD = b"held"
+_LOCAL = ("ext4", "ext3", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs")
 
 
 class JournalLock(JournalFileSymlinkLock):
@@ -71,20 +72,25 @@ class WholeJournal(JournalFileBackend):
     def __init__(self, path: Path | str) -> None:
         where = str(Path(path).absolute())
         super().__init__(where, JournalLock(where))
+        self._local = file_system(Path(where)) in _LOCAL
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with self._locked(), open(self._file_path, "r+b", buffering=0) as file:
-            end = _whole_end(file.fileno())
-            file.truncate(end)
-            file.seek(end)
-            try:
-                while text:
-                    text = text[file.write(text) :]
-                os.fsync(file.fileno())
-            except OSError:  # a full disk: nobody is to find the half that went in
+        with open(self._file_path, "r+b", buffering=0) as file:
+            with self._locked():
+                end = _whole_end(file.fileno())
                 file.truncate(end)
-                raise
+                file.seek(end)
+                try:
+                    while text:
+                        text = text[file.write(text) :]
+                    if not self._local:  # other machines see it when it has left this one
+                        os.fsync(file.fileno())
+                except OSError:  # a full disk: nobody is to find the half that went in
+                    file.truncate(end)
+                    raise
+            if self._local:  # several writers share the disk's one pause
+                os.fsync(file.fileno())
 
     def mend(self) -> int:
         """Take out what a killed writer left before the line that another one glued to it.
@@ -118,6 +124,21 @@ class WholeJournal(JournalFileBackend):
             yield
         finally:
             self._lock.release()
+
+
+def file_system(path: Path) -> str:
+    """Give the kind of a path's file system, such as ``"ext4"`` or ``"nfs4"``; empty where it is unknown."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    where = path.resolve()
+    kinds = {}
+    for line in mounts:
+        _, place, kind = line.split()[:3]
+        if where.is_relative_to(place.replace("\\040", " ")):
+            kinds[len(place)] = kind
+    return kinds[max(kinds)] if kinds else ""
 
 
 def _let_go(descriptor: int) -> None:

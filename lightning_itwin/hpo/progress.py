@@ -26,16 +26,21 @@ class Progress:
             bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}",
         )
         self._begun: float | None = None
+        self._line = ""
         self._told: set[int] = set()
 
     def __call__(self, driver: Driver) -> None:
+        if self._bar.disable:
+            return
         record = driver.study.record()
         share = driver.budget.share(driver.spent(), finished(record))
         if self._begun is None:  # what an earlier call has done says nothing about this one's speed
             self._begun = share
             self._bar.initial = self._bar.n = int(_STEPS * share)
         self._bar.update(int(_STEPS * share) - self._bar.n)
-        self._bar.set_postfix_str(summary(record), refresh=True)
+        if self._line != (line := summary(record)):
+            self._line = line
+            self._bar.set_postfix_str(line)
         for row in record.rows:
             if row.state in ("failed", "lost", "diverged") and row.number not in self._told:
                 self._told.add(row.number)
@@ -75,6 +80,8 @@ def summary(record: StudyRecord) -> str:
     if winner is not None and winner.value is not None:
         best = f"best {record.plan.metric} {winner.value:.5g} (trial {winner.number}"
         gain = record.improvement_percent(winner.value, baseline.value if baseline else None)
-        best += f", {percent(gain)} the baseline)" if gain is not None and not winner.baseline else ")"
+        if gain is not None and not winner.baseline:
+            best += f", {percent(gain, record.plan.direction)} the baseline"
+        best += ")"
         parts.append(best)
     return ", ".join(parts)

@@ -88,6 +88,7 @@ def repeat(
     ]
     waiting = [job for job in jobs if job[0].result() is None]
     running: list[Running] = []
+    told = -1
     try:
         while waiting or running:
             while waiting and len(running) < places.slots:
@@ -95,7 +96,9 @@ def repeat(
                 slot = min(set(range(places.slots)) - {one.slot for one in running})
                 running.append(_start(study, folder, params, seed, slot, places, launcher))
             running = [one for one in running if one.world.poll() is None]
-            announce(f"repeats: {len(jobs) - len(waiting) - len(running)} of {len(jobs)}")
+            if told != (done := len(jobs) - len(waiting) - len(running)):
+                told = done
+                announce(f"repeats with other seeds: {done} of {len(jobs)}")
             time.sleep(_POLL_S)
     finally:
         for one in running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lightning_itwin.hpo import tune, worlds
+from lightning_itwin.hpo import tuning, worlds
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from tests.hpo.conftest import CHECKED, CONFIG, SPACE
 
@@ -13,7 +13,7 @@ from tests.hpo.conftest import CHECKED, CONFIG, SPACE
 def main() -> int:
     """Run or join a study; give the exit code of the command line."""
     worlds._PROCESS = "tests.hpo.light_trial"
-    tune.check = lambda plan, folder: CHECKED  # type: ignore[assignment]
+    tuning.check = lambda plan, folder: CHECKED  # type: ignore[assignment]
     folder, trials = Path(sys.argv[1]), int(sys.argv[2])
     plan = StudyPlan(
         config=CONFIG,
@@ -27,9 +27,9 @@ def main() -> int:
     )
     try:
         if sys.argv[3:] == ["join"]:
-            tune.join(plan, folder, progress=False)
+            tuning.join(plan, folder, progress=False)
         else:
-            print(tune.run(plan, folder))
+            print(tuning.run(plan, folder))
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

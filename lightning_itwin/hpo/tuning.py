@@ -65,8 +65,7 @@ class Tuned:
         gain = self.improvement_percent
         text = f"best {self.study.plan.metric}: {self.value:.6g}"
         if gain is not None and self.baseline is not None:
-            text += f", {percent(gain)} the baseline's {self.baseline:.6g}"
-            text += _below(self.study, gain)
+            text += f", {percent(gain, self.study.plan.direction)} the baseline's {self.baseline:.6g}"
         if self.repeated is not None:
             sentence = self.repeated.sentence(self.study.plan.metric, self.study.sign)
             text += f"\n{sentence}" if sentence else ""
@@ -144,9 +143,7 @@ def run(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launc
             raise NothingFoundError(f"no trial gave a value; their reasons stand in {folder / 'trials.csv'}")
         repeated = None
         if plan.repeats:
-            bar_line = (lambda text: print(f"\r{text}", end="", flush=True)) if progress else (lambda _: None)
-            repeated = repeat(study, winner, places, launcher, bar_line)
-            _say(progress, "")
+            repeated = repeat(study, winner, places, launcher, lambda text: _say(progress, text))
     return _tuned(study, record, repeated)
 
 
@@ -218,12 +215,6 @@ def _write_best(study: OpenStudy, accelerator: str) -> None:
 def _visible_gpus() -> int:
     cuda = importlib.import_module("torch").cuda
     return int(cuda.device_count()) if cuda.is_available() else 0
-
-
-def _below(record: StudyRecord, gain: float) -> str:
-    if record.plan.direction == "minimize" and gain > 0:
-        return f" ({gain:.1f} % below the baseline)"
-    return ""
 
 
 def _say(aloud: bool, text: str) -> None:
