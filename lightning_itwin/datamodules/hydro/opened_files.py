@@ -174,7 +174,7 @@ def _datasets(file: Path) -> Iterator[tuple[str, Any]]:
         for name in names:
             if not name and not list(root.array_keys()):
                 continue
-            yield name, xarray.open_zarr(str(file), group=name or None, **settings)
+            yield name, xarray.open_zarr(str(file), group=name or None, consolidated=False, **settings)
         return
     netcdf = require("netCDF4", extra="drought")
     try:
