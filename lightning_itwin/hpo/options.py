@@ -102,4 +102,5 @@ def _places(made: argparse.ArgumentParser) -> None:
         "--threads-per-worker", type=int, metavar="N", help="default: the cores, shared evenly"
     )
     where.add_argument("--timeout-s", type=float, metavar="S", help="when a trial counts as hung")
+    where.add_argument("--nodes-per-trial", type=int, metavar="N", help="of SLURM (default: 1)")
     where.add_argument("--launcher", choices=LAUNCHERS, help="what starts the processes (default: local)")

@@ -15,7 +15,7 @@ from lightning_itwin.hpo.policies import DEFAULT_POLICY, POLICIES
 
 PLAN = "study.json"
 DIRECTIONS = ("minimize", "maximize")
-LAUNCHERS = ("local", "slurm")
+LAUNCHERS = ("local", "slurm", "ray")
 _MAY_CHANGE = (
     "trials",
     "epochs",
@@ -57,7 +57,9 @@ class StudyPlan:
         accelerator: ``"auto"``, ``"cpu"`` or ``"gpu"``.
         threads_per_worker: intra-op threads of a process; None to share the cores evenly.
         timeout_s: when a trial counts as hung; None for never.
-        launcher: ``"local"`` or ``"slurm"``.
+        launcher: ``"local"``, or ``"slurm"`` for steps of the allocation that the driver runs in; ``"ray"``
+            says that there is none.
+        nodes_per_trial: machines that share the workers of a trial; with SLURM.
         storage: URL of Optuna's storage; None for a journal file in the study's folder.
         name: of the study in its storage; None for the folder's name.
         metric_check: whether a batch is trained before the first trial to see the metric logged.
@@ -85,6 +87,7 @@ class StudyPlan:
     threads_per_worker: int | None = None
     timeout_s: float | None = None
     launcher: str = "local"
+    nodes_per_trial: int = 1
     storage: str | None = None
     name: str | None = None
     metric_check: bool = True
@@ -103,6 +106,14 @@ class StudyPlan:
             _whole(name, getattr(self, name), at_least=1)
         _whole("parallel_trials", self.parallel_trials, at_least=1)
         _whole("repeats", self.repeats, at_least=0)
+        _whole("nodes_per_trial", self.nodes_per_trial, at_least=1)
+        if self.workers_per_trial % self.nodes_per_trial:
+            raise StudyError(
+                f"workers_per_trial {self.workers_per_trial}: {self.nodes_per_trial} nodes cannot share them "
+                "evenly"
+            )
+        if self.nodes_per_trial > 1 and self.launcher == "local":
+            raise StudyError(f"nodes_per_trial {self.nodes_per_trial}: several nodes need --launcher slurm")
         for name in ("hours", "timeout_s"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):

@@ -17,6 +17,7 @@ from lightning_itwin.launch import World
 from lightning_itwin.meters import host
 
 _STRATEGIES = {entry.name: entry for entry in strategy_names.STRATEGY_NAMES}
+_GPU_EACH = "LIGHTNING_ITWIN_GPU_EACH"
 _PROCESS = "lightning_itwin.hpo.trial_process"
 
 
@@ -30,6 +31,7 @@ class Places:
         accelerator: ``"cpu"`` or ``"gpu"``.
         threads: intra-op threads of a process.
         gpus: names of the GPUs, as ``CUDA_VISIBLE_DEVICES`` has them.
+        scheduled: whether a scheduler hands the GPUs out.
     """
 
     slots: int
@@ -37,6 +39,7 @@ class Places:
     accelerator: str
     threads: int
     gpus: tuple[str, ...] = ()
+    scheduled: bool = False
 
     def environment(self, slot: int) -> dict[str, str]:
         """Give the variables of a slot.
@@ -46,6 +49,8 @@ class Places:
         '2,3'
         """
         threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        if self.scheduled:
+            return {**threads, _GPU_EACH: "1" if self.accelerator == "gpu" else "0"}
         if not self.gpus:
             return threads
         mine = self.gpus[slot * self.workers : (slot + 1) * self.workers]
@@ -67,7 +72,8 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
     if accelerator == "auto":
         accelerator = "gpu" if gpus else "cpu"
     names: tuple[str, ...] = ()
-    if accelerator == "gpu":
+    scheduled = plan.launcher != "local"
+    if accelerator == "gpu" and not scheduled:
         if gpus < needed:
             raise StudyError(
                 f"{plan.parallel_trials} trials at once of {plan.workers_per_trial} workers each need "
@@ -79,9 +85,16 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
         slots=plan.parallel_trials,
         workers=plan.workers_per_trial,
         accelerator=accelerator,
-        threads=plan.threads_per_worker or max(1, host.cpu_cores() // needed),
+        threads=plan.threads_per_worker or _threads(needed, scheduled),
         gpus=names,
+        scheduled=scheduled,
     )
+
+
+def _threads(processes: int, scheduled: bool) -> int:
+    if scheduled:
+        return int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    return max(1, host.cpu_cores() // processes)
 
 
 def unavailable(strategy: str) -> str:
@@ -96,8 +109,8 @@ def trainer_settings(study: OpenStudy, accelerator: str) -> dict[str, Any]:
     alone = workers == 1 and entry.requires is None
     return {
         "strategy": "auto" if alone else study.plan.strategy,
-        "devices": workers,
-        "num_nodes": 1,
+        "devices": workers // study.plan.nodes_per_trial,
+        "num_nodes": study.plan.nodes_per_trial,
         "accelerator": accelerator,
         "max_epochs": study.max_epochs,
     }
@@ -171,6 +184,8 @@ def world_of(study: OpenStudy, folder: TrialFolder, token: str, environment: Map
         environment=environment,
         timeout_s=study.plan.timeout_s,
         mark=token,
+        nodes=study.plan.nodes_per_trial,
+        gpus=environment.get(_GPU_EACH) == "1",
     )
 
 

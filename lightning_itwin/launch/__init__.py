@@ -1,6 +1,7 @@
 """Launch: worlds of processes, started on this machine or by a cluster's own scheduler."""
 
 from lightning_itwin.launch.local import LocalLauncher
+from lightning_itwin.launch.slurm import SlurmLauncher
 from lightning_itwin.launch.world import Launcher, RunningWorld, World, WorldEnd
 
-__all__ = ["Launcher", "LocalLauncher", "RunningWorld", "World", "WorldEnd"]
+__all__ = ["Launcher", "LocalLauncher", "RunningWorld", "SlurmLauncher", "World", "WorldEnd"]

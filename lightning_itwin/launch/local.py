@@ -51,7 +51,17 @@ class LocalLauncher:
     """
 
     def describe(self, world: World) -> str:
-        return shlex.join(_command(world))
+        return shlex.join(self.command(world))
+
+    def command(self, world: World) -> list[str]:
+        """Give what starts a world.
+
+        Raises:
+            ValueError: its starter is not known, or cannot do what the world asks for.
+        """
+        if world.nodes != 1:
+            raise ValueError(f"a world on this machine has 1 node, not {world.nodes}")
+        return _command(world)
 
     def start(self, world: World) -> LocalWorld:
         """Start a world; its output goes to its log.
@@ -59,7 +69,7 @@ class LocalLauncher:
         Raises:
             ValueError: the world's starter is not known.
         """
-        return LocalWorld(world)
+        return LocalWorld(world, self.command(world))
 
     def adopt(self, world: World) -> LocalWorld | None:
         """Take over a world of this machine that another process started; None where nothing of it lives.
@@ -69,7 +79,7 @@ class LocalLauncher:
         """
         starts = {pid: process_start(pid) for pid in _marked(world.mark)} if world.mark else {}
         living = [(int(start), pid) for pid, start in starts.items() if start is not None]
-        return LocalWorld(world, adopted=_Adopted(*min(living))) if living else None
+        return LocalWorld(world, [], adopted=_Adopted(*min(living))) if living else None
 
 
 class _Adopted:
@@ -99,10 +109,11 @@ class LocalWorld:
 
     Args:
         world: what to start.
+        command: that starts it.
         adopted: its starter, where it runs already.
     """
 
-    def __init__(self, world: World, adopted: _Adopted | None = None) -> None:
+    def __init__(self, world: World, command: list[str], adopted: _Adopted | None = None) -> None:
         self._world = world
         self._mark = world.mark or f"{os.getpid()}-{secrets.token_hex(8)}"
         self._started_s = time.monotonic()
@@ -110,7 +121,6 @@ class LocalWorld:
         if adopted is not None:
             self._process = adopted
             return
-        command = _command(world)
         world.log.parent.mkdir(parents=True, exist_ok=True)
         with open(world.log, "wb") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())

@@ -12,7 +12,9 @@ _TAIL_LINES = 30
 _TAIL_CHARACTERS = 4000
 _RANK_PREFIX = re.compile(r"^\[[^\]]*\](?:<\w+>)?:? ?")  # "[rank1]: ", "[1]<stderr>:"
 _EXCEPTION = re.compile(r"((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit))\b(?:: ?(.*))?$")
-_KILLED = re.compile(r"SIGKILL|exitcode\s*:\s*-9|exit with status code 137|ended with exit code -9\b")
+_KILLED = re.compile(
+    r"SIGKILL|exitcode\s*:\s*-9|exit with status code 137|ended with exit code -9\b|task \d+: Killed"
+)
 # What torchrun says after its workers have spoken: its own traceback would push theirs out of sight.
 _STARTER_SPEAKS = re.compile(r"^[EW]\d{4} .*torch/distributed/elastic/.*(failed \(exitcode|Sending process)")
 
@@ -30,6 +32,8 @@ class World:
         timeout_s: when it is ended by force; None for never.
         mark: name that its processes bear in their environment, by which another process can take it over;
             empty for one of the launcher's own.
+        nodes: machines that share the workers evenly; for schedulers.
+        gpus: whether each worker has a GPU of its own; for schedulers.
     """
 
     command: tuple[str, ...]
@@ -39,6 +43,8 @@ class World:
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
     mark: str = ""
+    nodes: int = 1
+    gpus: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
