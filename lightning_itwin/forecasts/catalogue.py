@@ -102,7 +102,7 @@ def _today(scores: VerificationScores, rule: WarningRule, grid: ForecastGrid | N
             name=f"probability_below_p{percentile}_today",
             group="today",
             title=f"Probability below P{percentile}, {when}",
-            caption=f"Climatology is {percentile} % everywhere: what is darker is likelier than usual.",
+            caption=f"Climatology is {percentile} % everywhere: stronger colours are likelier than usual.",
             description=f"Maps of the probability of values below P{percentile}, {when}. Mean of the cells: "
             + by_lead_words(scores.leads, 100 * mean, "{:.0f} %"),
             figure=map_figures.probability_map_figure(scores, grid),

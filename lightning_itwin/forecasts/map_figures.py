@@ -105,7 +105,7 @@ def _cells(axes: Axes, grid: ForecastGrid, values: np.ndarray, **look: Any) -> A
     collections = require("matplotlib.collections", extra="drought")
     x, y = _edges(grid)
     ground = collections.PolyCollection(
-        _runs(np.isfinite(values), x, y), fc=NO_WARNING, lw=0, antialiased=False
+        _runs(np.isfinite(values), x, y), fc=NO_WARNING, ec=NO_WARNING, lw=1.0
     )
     axes.add_collection(ground)
     return axes.pcolormesh(x, y, values, rasterized=True, **look)
