@@ -16,9 +16,9 @@ _FINE, _REACH = 64, 3.2  # bins of the state at issue from -3.2 to 3.2 standard 
 _SCORES, _SCORE_REACH, _SCORE_UNIT = 401, 20.0, 0.02
 _BLOCK_DAYS = 30  # forecasts of one history and one such stretch of days count as one
 _PER_GROUP = 20  # independent stretches that a group must hold
-_PRIOR = (
-    20.0  # weight, in independent stretches, of all states together against a group, and of no correction
-)
+_LEAST_DAYS = 5  # after which the errors of the shortest leads are new
+# Weight, in independent periods, of all states together against a group, and of no correction against them.
+_PRIOR = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,8 @@ class ConformalCalibration(nn.Module):
     ``q' = q + c[state, lead, level] (q_90 - q_10)``, where c is the level's quantile of
     ``(y - q) / (q_90 - q_10)`` in the period of calibration, for forecasts that were issued in a similar state
     (a tenth of them each, by the anomaly on the day of issue). A group's c is drawn towards that of all states,
-    and that towards 0, by the weight of 20 independent months. Corrected quantiles are sorted.
+    and that towards 0, by the weight of 20 independent periods of the lead's length. Corrected quantiles are
+    sorted.
 
     Args:
         levels: of the quantiles, rising, (Q,).
@@ -167,14 +168,15 @@ class ConformalCalibration(nn.Module):
         independent = int(sums.seen.sum())
         groups = min(GROUPS, max(1, independent // _PER_GROUP))
         of_group, edges = _groups(per_state[:-1].sum(1), groups)
-        months = torch.tensor([independent * _BLOCK_DAYS / max(_BLOCK_DAYS, lead) for lead in leads])
-        weight = (months / (months + _PRIOR)).unsqueeze(-1)
+        # Errors of forecasts overlap for as long as their lead.
+        periods = torch.tensor([independent * _BLOCK_DAYS / max(_LEAST_DAYS, lead) for lead in leads])
+        weight = (periods / (periods + _PRIOR)).unsqueeze(-1)
         pooled = weight * _level_quantiles(counts.sum(0), sums.levels)
         corrections = pooled.repeat(GROUPS, 1, 1)
         for group in range(groups if groups > 1 else 0):
             own = counts[:-1][of_group == group].sum(0)
             share = own.sum(-1)[:, :1] / counts.sum((0, -1))[:, :1].clamp_min(1)
-            worth = months.unsqueeze(-1) * share
+            worth = periods.unsqueeze(-1) * share
             mixed = worth / (worth + _PRIOR)
             own_corrections = torch.where(share > 0, _level_quantiles(own, sums.levels), pooled)
             corrections[group] = mixed * own_corrections + (1 - mixed) * pooled

@@ -64,8 +64,9 @@ class DroughtLearner(DroughtEstimator):
             weight_decay=settings.weight_decay,
             betas=(0.9, 0.99),
         )
-        steps = self.trainer.estimated_stepping_batches if settings.schedule == "cosine" else math.inf
-        return warmup_cosine(optimizer, steps, settings.warmup_steps)
+        steps = self.trainer.estimated_stepping_batches
+        rise = round(min(settings.warmup_steps, steps / 10))
+        return warmup_cosine(optimizer, steps if settings.schedule == "cosine" else math.inf, rise)
 
     def configure_gradient_clipping(
         self,

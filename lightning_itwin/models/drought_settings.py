@@ -70,7 +70,7 @@ class TrainingSettings:
             each of as many equal stretches; None takes all.
         schedule: ``"cosine"``: the learning rate rises over ``warmup_steps`` and falls to 0 at the last step;
             ``"constant"``: it stays after the rise.
-        warmup_steps: steps of the rise.
+        warmup_steps: steps of the rise; at most a tenth of all.
         weight_decay: of AdamW.
         gradient_clip: largest norm of the gradient; 0 leaves it as it is.
         evaluated_steps: steps of a window that validation scores, evenly spread after the warm-up.
