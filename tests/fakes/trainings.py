@@ -38,6 +38,7 @@ def play(
     while len(events) < slots and start(0):
         pass
     epoch_of = {}
+    best = max if study.direction == optuna.study.StudyDirection.MAXIMIZE else min
     while events:
         now, number, trial, segment = heapq.heappop(events)
         epoch = epoch_of[number] = epoch_of.get(number, segment.from_epoch) + 1
@@ -45,7 +46,7 @@ def play(
         if policy.should_stop(study, trial) or epoch == segment.until_epoch:
             values = trial.study.trials[number].intermediate_values
             if epoch == max_epochs and values[epoch] == values[epoch]:
-                study.tell(trial, min(values.values()))
+                study.tell(trial, best(values.values()))
             else:
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             while len(events) < slots and start(now):

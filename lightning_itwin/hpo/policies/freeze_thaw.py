@@ -43,6 +43,9 @@ class FreezeThaw:
         first_rung: in epochs; None for a fortieth of ``max_epochs``.
         at_random: configurations at the start that are drawn at random.
         optimism: standard deviations below the mean; 0 takes what is expected to be best.
+        finish_share: of the decisions that resume the paused configuration that is expected to end lowest, as
+            long as it may become the best, 0 to 1. Without them a plateau of equals, each a little less
+            certain than the last, would be started one after another and none be finished.
 
     Raises:
         ValueError: rungs that do not fit, ``at_random`` below 2 or ``optimism`` below 0.
@@ -61,7 +64,10 @@ class FreezeThaw:
         first_rung: int | None = None,
         at_random: int = 10,
         optimism: float = 1.5,
+        finish_share: float = 0.5,
     ) -> None:
+        if not 0 <= finish_share <= 1:
+            raise ValueError(f"finish_share {finish_share}: a share is within 0 and 1")
         if at_random < 2:
             raise ValueError(
                 f"at_random {at_random}: the process needs 2 configurations or more to start from"
@@ -73,6 +79,7 @@ class FreezeThaw:
         self.seed = seed
         self.at_random = at_random
         self.optimism = optimism
+        self.finish_share = finish_share
 
     def ask(
         self, study: optuna.Study, space: Mapping[str, BaseDistribution]
@@ -133,6 +140,7 @@ class FreezeThaw:
         model.condition(seen.points, seen.values_N)
         expected_N, _ = model.predict(at_the_end(points_NC))
         new_NC = candidates(encoding, points_NC, points_NC[np.argsort(expected_N)[:_LEADERS]], rng)
+        best_seen = seen.values_N.min()
         if running.size:
             believed = at_the_end(points_NC, running)
             points = Points(*map(np.concatenate, zip(seen.points, believed)))
@@ -141,7 +149,12 @@ class FreezeThaw:
         if not arms.z.size:
             return None
         mean_N, deviation_N = model.predict(arms)
-        best = int(np.argmin(mean_N - self.optimism * deviation_N))
+        plausible_N = mean_N - self.optimism * deviation_N
+        best = int(np.argmin(plausible_N))
+        if rng.random() < self.finish_share:  # of the paused that may become the best: the best expected
+            hopeful = np.flatnonzero(plausible_N[: paused.size] < best_seen)
+            if hopeful.size:
+                best = int(hopeful[np.argmin(mean_N[hopeful])])
         if best < paused.size:
             return configurations[paused[best]]
         return encoding.decode(new_NC[best - paused.size])
