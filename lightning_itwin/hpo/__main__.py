@@ -12,14 +12,14 @@ from lightning_itwin.hpo.study_plan import PLAN, StudyError, StudyPlan, read_stu
 from lightning_itwin.optional import MissingExtraError, require
 from lightning_itwin.records.manifest import from_json
 
-_INTERRUPTED, _USAGE = 130, 2
+_BROKEN, _USAGE, _INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Drive a study or join one; give the exit code.
 
-    0: the budget is spent and the best is written; 1: no trial gave a value; 2: the study cannot run as asked
-    for; 130: interrupted (the same command goes on).
+    0: the budget is spent and the best is written; 1: no trial gave a value, or the disk is full; 2: the
+    study cannot run as asked for; 130: interrupted (the same command goes on).
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StudyError, MissingExtraError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
+    except OSError as error:  # a full disk, a file system that is gone
+        print(f"error: {error}; the same command goes on when that is mended", file=sys.stderr)
+        return _BROKEN
     except KeyboardInterrupt:
         print("\ninterrupted: finished trials are kept; the same command goes on", file=sys.stderr)
         return _INTERRUPTED

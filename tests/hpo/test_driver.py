@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from lightning_itwin.hpo import driver as driver_module
 from lightning_itwin.hpo.driver import Driver
@@ -60,6 +61,23 @@ def test_the_budget_counts_configurations_and_what_is_paused_is_resumed_from_its
     assert record.winner is not None
     assert record.winner.value is not None
     assert not any(row.state in ("running", "waiting") for row in record.rows)
+
+
+def test_every_tuned_key_reaches_the_trials_config(
+    make_study: Callable[..., OpenStudy], launcher: FakeLauncher
+) -> None:
+    study = make_study(trials=4)
+    drive(study, launcher)
+    seen = set()
+    for row in study.record().rows:
+        config = yaml.safe_load(study.trial(row.number).config.read_text())
+        rate = config["model"]["init_args"]["learning_rate"]
+        size = config["data"]["init_args"]["batch_size"]
+        assert {"model.learning_rate": rate, "data.batch_size": size} == row.params
+        assert config["model"]["init_args"]["width"] == 2
+        assert config["trainer"]["default_root_dir"] == str(study.trial(row.number).path)
+        seen.add(rate)
+    assert len(seen) == 4
 
 
 def test_checkpoints_that_nobody_needs_are_removed(

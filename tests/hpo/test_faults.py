@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -28,7 +29,8 @@ class Drivers:
         self.folder = folder
         self.processes: list[subprocess.Popen[str]] = []
 
-    def start(self, trials: int, *more: str) -> subprocess.Popen[str]:
+    def start(self, trials: int, *more: str, largest_file: int = 0) -> subprocess.Popen[str]:
+        limits = (largest_file, largest_file)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.hpo.driver_process", str(self.folder), str(trials), *more],
             cwd=ROOT,
@@ -36,6 +38,7 @@ class Drivers:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)) if largest_file else None,
         )
         self.processes.append(process)
         return process
@@ -142,3 +145,20 @@ def test_a_driver_that_joins_shares_the_work(drivers: Drivers) -> None:
     assert len({row.configuration for row in record.rows}) == 7
     twice = [line for line, count in collections.Counter(drivers.trained()).items() if count > 1]
     assert twice == []
+
+
+def test_a_full_disk_ends_the_driver_and_with_room_the_same_command_goes_on(drivers: Drivers) -> None:
+    first = drivers.start(3, largest_file=6000)
+    told = drivers.finish(first)
+    assert first.returncode == 1, told
+    assert "error: [Errno 27] File too large" in told
+    complete = {row.number for row in drivers.record().rows if row.state == "complete"}
+    second = drivers.start(3)
+    drivers.finish(second)
+    assert second.returncode == 0
+    record = drivers.record()
+    assert no_row_is_left_open(record)
+    assert len({row.configuration for row in record.rows}) == 3
+    assert complete <= {row.number for row in record.rows if row.state == "complete"}
+    ends = collections.Counter(row.configuration for row in record.rows if row.state == "complete")
+    assert set(ends.values()) == {1}

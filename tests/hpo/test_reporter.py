@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 
 from lightning_itwin.hpo.reporter import MetricError, RandomStateKeeper, Reporter
-from lightning_itwin.hpo.storage_line import StorageLine, Verdict
+from lightning_itwin.hpo.storage_line import RowLine, StorageLine, Verdict
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialResult, TrialSpec
 from tests.hpo.tiny import TinyData, TinyModel
 
@@ -45,7 +45,7 @@ def quiet() -> Iterator[None]:
 
 def fit(
     folder: Path,
-    listener: Listener | None = None,
+    listener: Listener | StorageLine | None = None,
     *,
     model: TinyModel | None = None,
     trainer: dict[str, Any] | None = None,
@@ -81,7 +81,8 @@ def fit(
     callbacks: list[Any] = used.callbacks  # type: ignore[attr-defined]
     if checkpoint is not None:
         callbacks.append(RandomStateKeeper(checkpoint))
-    callbacks.append(Reporter(made, trial, StorageLine(listener, 30.0) if listener else None))
+    line = StorageLine(listener, 30.0) if isinstance(listener, Listener) else listener
+    callbacks.append(Reporter(made, trial, line))
     used.fit(model or TinyModel(draws=True), datamodule=TinyData(), ckpt_path=checkpoint)
     return trial, used
 
@@ -179,3 +180,46 @@ def test_higher_can_be_better(tmp_path: Path) -> None:
     listener = Listener()
     trial, _ = fit(tmp_path, listener, direction="maximize")
     assert result(trial).value == max(listener.told.values())
+
+
+def test_a_storage_that_freezes_stops_no_training_and_gets_all_values_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    from lightning_itwin.hpo import rows
+    from lightning_itwin.hpo.journal import JournalLock
+    from lightning_itwin.hpo.storage import open_storage
+
+    journal = tmp_path / "journal.log"
+    url = f"journal://{journal}"
+    study = optuna.create_study(study_name="s", storage=open_storage(url))
+    trial_id = study.ask()._trial_id
+    spec = TrialSpec(
+        token="t",
+        arguments=[],
+        metric="val_loss",
+        direction="minimize",
+        workers=1,
+        until_epoch=6,
+        max_epochs=6,
+        study="s",
+        storage=url,
+        number=0,
+        trial_id=trial_id,
+        policy={"name": "random", "max_epochs": 6},
+    )
+    frozen = JournalLock(str(journal))
+    frozen.acquire()  # as a writer that was stopped holds it
+    warnings: list[str] = []
+    line = StorageLine(RowLine(spec), deadline_s=0.2, warn=warnings.append)
+    trial, _ = fit(tmp_path / "trial", line)
+    assert result(trial).state == "complete"
+    assert list(trial.reports()) == [1, 2, 3, 4, 5, 6]
+    assert len(warnings) == 1
+    assert study.trials[0].intermediate_values == {}
+    frozen.release()
+    line._deadline_s = 30.0
+    assert line.drain()
+    assert study.trials[0].intermediate_values == trial.reports()
+    assert rows.settle(study, 0, trial) == "complete"
+    assert study.trials[0].value == result(trial).value
