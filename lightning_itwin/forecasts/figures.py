@@ -117,7 +117,7 @@ def roc_figure(scores: VerificationScores, number: int = 0) -> Figure:
 def pit_figure(scores: VerificationScores) -> Figure:
     """Draw PIT histograms: 1 everywhere if calibrated."""
     if scores.pit is None:
-        raise ValueError("A point forecast has no PIT.")
+        raise ValueError("So few quantiles have no PIT.")
     figure = new_figure()
     axes = figure.add_subplot()
     dress(axes, "probability integral transform", "density")

@@ -143,7 +143,7 @@ def _calibration_sentence(scores: VerificationScores) -> str:
     which = int(np.abs(scores.coverages - 0.8).argmin())
     share, held = scores.coverages[which], scores.coverage[:, which]
     word = _calibration(held - share)[0]
-    return f"Their {100 * share:.0f} % intervals held {_range(held)} of what came: {word}."
+    return f"The {100 * share:.0f} % intervals held {_range(held)} of what came: {word}."
 
 
 def _accuracy_sentence(scores: VerificationScores, target: ForecastTarget) -> str:
@@ -183,6 +183,8 @@ def _calibration(off: np.ndarray) -> tuple[str, str]:
 def _skill_verdict(leads: np.ndarray, until: int | None) -> tuple[str, str]:
     if until is None:
         return "no skill", "bad"
+    if len(leads) == 1:
+        return "skill", "good"
     return ("at every lead", "good") if until == int(leads[-1]) else ("at short leads", "warn")
 
 

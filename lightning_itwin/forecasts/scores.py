@@ -44,7 +44,7 @@ class VerificationScores:
         skill: CRPS skill by name of the reference, (L,).
         season_skill: the same by season of the day that is forecast, (S, L); NaN below 30 samples.
         events: of drought probabilities; None without.
-        pit: share of samples in every bin, (L, bins); None for a point forecast.
+        pit: share of samples in every bin, (L, bins); None with few levels.
         coverages: nominal shares of central intervals, (C,).
         coverage: what they held, (L, C).
         coverage_by_state: the same by decile of the state at issue, driest first, (D, L, C); None if unknown.

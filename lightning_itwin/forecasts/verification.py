@@ -26,6 +26,7 @@ from lightning_itwin.metrics.crps import rising_levels
 
 _COVERAGES = (0.5, 0.8, 0.9)
 _STATE_BINS, _STATE_END = 240, 6.0  # bins of the state at issue, from -6 to 6 standard deviations
+_LEAST_FOR_PIT = 7  # levels: fewer say too little of where in ten bins the truth lies
 _MOMENTS = ("p", "t", "pp", "tt", "pt")
 
 
@@ -81,7 +82,7 @@ class Verification(nn.Module):
             found["events"] = SampleSums(("event", "brier"), events, seasons)
             for name in self.references:
                 found[f"brier_{name}"] = SampleSums(("own", "other"), events, seasons)
-        if len(self.levels) > 1:
+        if len(self.levels) >= _LEAST_FOR_PIT:
             found["pit"] = PITHistogram("quantiles", 10, self.levels, outputs)
         if inside:
             kinds = [f"held_{share}" for share in inside]
@@ -272,7 +273,7 @@ class Verification(nn.Module):
 def _roc_edges() -> list[float]:
     """Give edges of bins that lie closer together towards 0 and 1, where rare events crowd."""
     small = torch.logspace(-6, -2, 61, dtype=torch.float64)
-    middle = torch.linspace(0.01, 0.99, 197, dtype=torch.float64)[1:-1]
+    middle = torch.linspace(0.01, 0.99, 981, dtype=torch.float64)[1:-1]
     inner = torch.cat([small, middle, (1 - small).flip(0)])
     return [0.0, *inner.tolist(), 1.0]
 

@@ -118,7 +118,7 @@ def _page(
         ),
         section(
             "results",
-            "Scores by lead",
+            "Scores by lead" if len(scores.leads) > 1 else "Scores",
             card("results", lead_table(scores, about.target)) + _table_note(scores),
             beside=downloads(files),
         ),

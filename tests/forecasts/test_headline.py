@@ -31,7 +31,7 @@ def test_the_headline_says_until_when_they_are_better_and_whether_they_are_calib
     said = told(found, [0.9, 0.8, 0.72, 0.6, 0.5, 0.4, 0.2, 0.1])
     assert said == (
         "The forecasts beat climatology up to 60 days ahead and damped persistence up to 3 days ahead. "
-        "7 days ahead their CRPS is 72 % lower than climatology's. Their 80 % intervals held 80 % of what "
+        "7 days ahead their CRPS is 72 % lower than climatology's. The 80 % intervals held 80 % of what "
         "came: calibrated."
     )
     assert "climatology up to 14 days" in told(found, [0.9, 0.8, 0.7, 0.6, 0.0, 0.4, 0.2, 0.1])
