@@ -46,12 +46,13 @@ class Checked:
     gpus: int
 
 
-def check(plan: StudyPlan, folder: Path) -> Checked:
+def check(plan: StudyPlan, folder: Path, import_path: str = "") -> Checked:
     """Check a study in a process of its own, or read what an earlier check of the same study found.
 
     Args:
         plan: of the study.
         folder: of the study; the check's files go into ``check/`` below it.
+        import_path: ``PYTHONPATH`` of the process.
 
     Raises:
         StudyError: the config cannot be built, a key is not in it, a value is refused, or the objective is
@@ -82,7 +83,7 @@ def check(plan: StudyPlan, folder: Path) -> Checked:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=_TIMEOUT_S,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": import_path},
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:

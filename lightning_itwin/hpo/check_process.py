@@ -99,7 +99,7 @@ def main() -> None:
     write_json(folder / FOUND, found)
     if order["metric"]:
         step("metric")
-        found["metrics"] = _metrics(cli, filled, order["accelerator"])
+        found["metrics"] = _metrics(cli, filled, order["accelerator"], folder)
         write_json(folder / FOUND, found)
     step("done")
 
@@ -116,7 +116,7 @@ def _try(cli: ConfigCLI, filled: Mapping[str, Any], values: Mapping[Any, Any], *
         cli.build(config, trainer if any(path[0] == "trainer" for path in values) else None)
 
 
-def _metrics(cli: ConfigCLI, filled: Mapping[str, Any], accelerator: str) -> list[str]:
+def _metrics(cli: ConfigCLI, filled: Mapping[str, Any], accelerator: str, folder: Path) -> list[str]:
     """Train and validate one batch; give the names of what was logged."""
     validates = filled["trainer"].get("limit_val_batches") != 0
     settings = {
@@ -124,7 +124,8 @@ def _metrics(cli: ConfigCLI, filled: Mapping[str, Any], accelerator: str) -> lis
         "devices": 1,
         "num_nodes": 1,
         "strategy": "auto",
-        "logger": False,
+        "logger": True,  # callbacks such as LearningRateMonitor need one
+        "default_root_dir": str(folder),
         "max_epochs": 1,
         "max_steps": -1,
         "min_epochs": None,

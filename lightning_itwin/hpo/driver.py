@@ -193,8 +193,8 @@ class Driver:
         if queued or self.budget.new_configurations(cost):
             asked = self.study.policy.ask(study, self.study.distributions)
         else:
-            baseline = next((row.number for row in known if row.user_attrs.get(rows.BASELINE)), None)
-            asked = ask_to_finish(study, self.study.policy, self.study.max_epochs, baseline)
+            baselines = {row.number for row in known if row.user_attrs.get(rows.BASELINE)}
+            asked = ask_to_finish(study, self.study.policy, self.study.max_epochs, baselines)
         if asked is None:
             return None
         trial, segment = asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from lightning_itwin.hpo.policies import Policy, Segment
@@ -17,7 +17,7 @@ _ETA = 3
 
 
 def ask_to_finish(
-    study: optuna.Study, policy: Policy, max_epochs: int, baseline: int | None
+    study: optuna.Study, policy: Policy, max_epochs: int, baselines: Container[int]
 ) -> tuple[optuna.Trial, Segment] | None:
     """Resume a paused configuration; None where all that deserve it have gone on, or the policy resumes none.
 
@@ -25,7 +25,7 @@ def ask_to_finish(
         study: whose configurations have all been begun.
         policy: with ``rungs``, where it pauses at them.
         max_epochs: of a whole training.
-        baseline: number of the user's own configuration, which is trained to its end anyway.
+        baselines: numbers of the user's own configuration, which is trained to its end anyway.
     """
     from lightning_itwin.hpo.policies.asking import ask_next
     from lightning_itwin.hpo.policies.configurations import read_configurations
@@ -34,7 +34,7 @@ def ask_to_finish(
 
     if not isinstance(policy, (Promotion, FreezeThaw)):
         return None
-    rivals = [one for one in read_configurations(study, max_epochs) if one.number != baseline]
+    rivals = [one for one in read_configurations(study, max_epochs) if one.number not in baselines]
     found = next_to_finish(rivals, policy.rungs)
     return None if found is None else ask_next(study, *found)
 

@@ -78,12 +78,15 @@ class OpenStudy:
         return record(self.optuna, self.plan, self.folder, self.url)
 
     def queue_baseline(self) -> None:
-        """Queue the user's own configuration as trial 0, a whole training, where there is no row yet."""
-        if self.optuna.get_trials(deepcopy=False):
+        """Queue the user's own configuration, a whole training, where it has not been or has failed.
+
+        It is trial 0. After a failure the same command queues it again: whatever made it fail may be mended.
+        """
+        before = [row for row in self.record().rows if row.baseline]
+        if any(row.state != "failed" for row in before):
             return
         params = {key: self.space[key].sampled(value) for key, value in self.checked.baseline.items()}
         marks = {
-            policies.CONFIGURATION: 0,
             policies.FROM_EPOCH: 0,
             policies.UNTIL_EPOCH: self.max_epochs,
             BASELINE: True,

@@ -37,9 +37,9 @@ class Reporter(Checkpoint):
     """Reports the objective after every epoch and carries out what the study decides.
 
     A metric of the validation is reported after each epoch that validates, others after each epoch. The value
-    is the mean over the ranks, as ``sync_dist=True`` would have logged it. Rank 0 alone talks to the storage;
-    its decision is broadcast, so that every rank ends at the same step. It is a ``Checkpoint`` because
-    Lightning calls those last, when all metrics of the epoch are logged.
+    is the mean over the ranks that log it, as ``sync_dist=True`` would have logged it. Rank 0 alone talks to
+    the storage; its decision is broadcast, so that every rank ends at the same step. It is a ``Checkpoint``
+    because Lightning calls those last, when all metrics of the epoch are logged.
 
     Args:
         spec: of the trial.
@@ -133,11 +133,11 @@ class Reporter(Checkpoint):
         row = [math.nan if found is None else float(found), float(found is not None)]
         device = trainer.strategy.root_device.type
         rows = gather(trainer, row, dtype=torch.float32 if device == "mps" else torch.float64)
-        if not all(present for _, present in rows):
+        values = [value for value, present in rows if present]
+        if not values:
             if self._validated or not self._has_validation(trainer):
                 raise MetricError(self._missing(trainer))
             return None
-        values = [value for value, _ in rows]
         return values[0] if len(set(values)) == 1 else sum(values) / len(values)
 
     def _decide(self, value: float | None) -> tuple[str, str, bool, bool]:
@@ -161,6 +161,7 @@ class Reporter(Checkpoint):
         return state, reason, keep_best, keep_last
 
     def _tell(self, value: float) -> Verdict:
+        value = value if math.isfinite(value) else math.nan  # by which policies know what diverged
         self._folder.report(self._epochs, value)
         return Verdict() if self._line is None else self._line.ask(self._epochs, value)
 

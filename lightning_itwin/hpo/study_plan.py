@@ -163,15 +163,16 @@ def read_study(path: Path) -> dict[str, Any]:
             "  objective: val_loss\n  space:\n    model.learning_rate: {low: 1.0e-4, high: 0.1, log: true}\n"
             "  budget: {trials: 28}"
         )
-    return arguments(values, str(path))
+    return arguments(values, str(path), beside=path.parent)
 
 
-def arguments(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def arguments(values: Mapping[str, Any], where: str, beside: Path | None = None) -> dict[str, Any]:
     """Give the arguments of :class:`StudyPlan` from the keys of a study.
 
     Args:
         values: the keys.
         where: what an error calls their place.
+        beside: folder in which the config's file is looked for too; None for the current one alone.
 
     Raises:
         StudyError: a key is not known, or is missing.
@@ -193,6 +194,11 @@ def arguments(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     missing = [key for key in ("config", "metric") if found.get(key) is None]
     if missing:
         raise StudyError(f"{where}: {', '.join(missing).replace('metric', 'objective')} is missing")
+    if isinstance(found["config"], str):  # other machines and calls may stand in another folder
+        for folder in (Path.cwd(), beside or Path.cwd()):
+            if (folder / found["config"]).is_file():
+                found["config"] = str((folder / found["config"]).absolute())
+                break
     return found
 
 

@@ -24,7 +24,7 @@ from lightning_itwin.hpo.repeats import Repeated, repeat
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.study_reading import StudyRecord
 from lightning_itwin.hpo.trials_file import write_trials
-from lightning_itwin.hpo.worlds import find_places, trainer_settings, unavailable
+from lightning_itwin.hpo.worlds import find_places, import_path, trainer_settings, unavailable
 from lightning_itwin.launch import Launcher
 
 
@@ -121,7 +121,7 @@ def run(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launc
     with driving(folder), _signals():
         check_resumable(folder, plan)
         _say(progress, "checking config, space and objective ...")
-        checked = check(plan, folder)
+        checked = check(plan, folder, import_path())
         study = open_study(plan, folder, checked)
         sign_lease(folder, study.url)
         places = find_places(plan, checked.gpus)
@@ -161,7 +161,7 @@ def join(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Laun
     """
     folder = folder.absolute()
     with _signals():
-        study = open_study(plan, folder, check(plan, folder), joined=True)
+        study = open_study(plan, folder, check(plan, folder, import_path()), joined=True)
         identity = DriverIdentity(folder)
         places = find_places(plan, _visible_gpus())
         bar = Progress(silent=not progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +49,22 @@ class Places:
         >>> places.environment(1)["CUDA_VISIBLE_DEVICES"]
         '2,3'
         """
-        threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        threads = {
+            "OMP_NUM_THREADS": str(self.threads),
+            "MKL_NUM_THREADS": str(self.threads),
+            "PYTHONPATH": import_path(),
+        }
         if self.scheduled:
             return {**threads, _GPU_EACH: "1" if self.accelerator == "gpu" else "0"}
         if not self.gpus:
             return threads
         mine = self.gpus[slot * self.workers : (slot + 1) * self.workers]
         return {**threads, "CUDA_VISIBLE_DEVICES": ",".join(mine)}
+
+
+def import_path() -> str:
+    """Give a ``PYTHONPATH`` with which a trial can import what lies beside the user's script."""
+    return os.pathsep.join(dict.fromkeys(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")])))
 
 
 def find_places(plan: StudyPlan, gpus: int) -> Places:

@@ -201,6 +201,19 @@ def test_a_baseline_that_cannot_be_trained_ends_the_study_with_its_reason(
         drive(make_study(), launcher)
 
 
+def test_a_baseline_that_failed_is_tried_again_by_the_next_call(
+    make_study: Callable[..., OpenStudy], launcher: FakeLauncher
+) -> None:
+    launcher.troubles = dict.fromkeys(range(9), "error")
+    with pytest.raises(StudyError):
+        drive(make_study(), launcher)
+    launcher.troubles = {}
+    drive(make_study(), launcher)
+    record = make_study().record()
+    assert record.baseline is not None
+    assert (record.baseline.state, record.baseline.params["model.learning_rate"]) == ("complete", 0.1)
+
+
 def test_the_budget_of_epochs_is_kept(make_study: Callable[..., OpenStudy], launcher: FakeLauncher) -> None:
     study = make_study(trials=None, epochs=40)
     made = drive(study, launcher)

@@ -35,6 +35,12 @@ def test_a_study_is_read(tmp_path: Path) -> None:
     assert plan.parallel_trials == 3
 
 
+def test_a_config_beside_the_study_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("model: {}")
+    assert read(tmp_path, STUDY.replace("virgo", "mine.yaml"))["config"] == str(tmp_path / "mine.yaml")
+    assert read(tmp_path, STUDY)["config"] == "virgo"
+
+
 @pytest.mark.parametrize(
     ("said", "policy", "settings"),
     [
