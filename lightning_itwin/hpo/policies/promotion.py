@@ -66,7 +66,12 @@ class Promotion:
         number = len(study.get_trials(deepcopy=False))
         configurations = read_configurations(study, self.rungs[-1])
         sampler = RungAwareTPE(
-            space, self.rungs, seed=self.seed, number=number, random_share=self.random_share
+            space,
+            self.rungs,
+            seed=self.seed,
+            number=number,
+            random_share=self.random_share,
+            configurations=configurations,
         )
         first = self.start_rung(len(configurations))
         if waiting(study):

@@ -78,6 +78,7 @@ class RungAwareTPE(BaseSampler):
         number: of the row to be drawn.
         least: configurations at a rung before it is trusted.
         random_share: 0 to 1.
+        configurations: all of the study, where they were read already.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class RungAwareTPE(BaseSampler):
         number: int,
         least: int = 8,
         random_share: float = 1 / 3,
+        configurations: Sequence[Configuration] | None = None,
     ) -> None:
         self.space = {name: distribution for name, distribution in space.items() if not distribution.single()}
         self.rungs = tuple(rungs)
@@ -96,6 +98,7 @@ class RungAwareTPE(BaseSampler):
         self.at_random = np.random.default_rng(row_seed(seed, number, 1)).random() < random_share
         self.tpe = TPESampler(seed=row_seed(seed, number), warn_independent_sampling=False)
         self.random = random_sampler(seed, number)
+        self.configurations = configurations
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -107,10 +110,11 @@ class RungAwareTPE(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        configurations = [
-            one for one in read_configurations(study, self.rungs[-1]) if one.number != trial.number
-        ]
-        return self.tpe.sample_relative(self.view(study, configurations), trial, search_space)
+        known = self.configurations
+        if known is None:
+            known = read_configurations(study, self.rungs[-1])
+        others = [one for one in known if one.number != trial.number]
+        return self.tpe.sample_relative(self.view(study, others), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
