@@ -118,8 +118,14 @@ class CurveModel:
             )
             return value, gradient + off / self.spread_H
 
+        far = 4 * self.spread_H  # a noise of nearly nothing would break Cholesky's factors
         found = optimize.minimize(
-            loss, self.theta_H, jac=True, method="L-BFGS-B", options={"maxiter": iterations}
+            loss,
+            self.theta_H,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip(self.centre_H - far, self.centre_H + far)),
+            options={"maxiter": iterations},
         )
         self.theta_H = found.x
 

@@ -82,18 +82,25 @@ class FreezeThaw:
         self.finish_share = finish_share
 
     def ask(
-        self, study: optuna.Study, space: Mapping[str, BaseDistribution]
+        self, study: optuna.Study, space: Mapping[str, BaseDistribution], *, may_start: bool = True
     ) -> tuple[optuna.Trial, Segment] | None:
+        """Open a row for a free slot, see :class:`~lightning_itwin.hpo.policies.segment.Policy`.
+
+        Args:
+            study, space: as there.
+            may_start: False only resumes, and nobody once no paused configuration may become the best: for
+                the end of a study.
+        """
         number = len(study.get_trials(deepcopy=False))
         by_chance = random_sampler(self.seed, number)
         if waiting(study):
             return ask_queued(study, space, by_chance, until_epoch=self.rungs[0], max_epochs=self.rungs[-1])
         configurations = read_configurations(study, self.rungs[-1])
         shown = sum(math.isfinite(one.best()) for one in configurations)
-        if len(configurations) < self.at_random or shown < 2:
+        if may_start and (len(configurations) < self.at_random or shown < 2):
             return ask_new(study, space, by_chance, until_epoch=self.rungs[0])
         encoding = Encoding(space)
-        if not encoding.names:
+        if not encoding.names or shown < 2:
             return None
         seen = observe(configurations, encoding, self.rungs)
         model = CurveModel(encoding.owner_C)
@@ -105,7 +112,7 @@ class FreezeThaw:
             model.fit(seen.points, seen.values_N)
             refit = True
         rng = np.random.default_rng(row_seed(self.seed, number, 2))
-        chosen = self.choose(model, seen, configurations, encoding, rng)
+        chosen = self.choose(model, seen, configurations, encoding, rng, may_start)
         if chosen is None:
             return None
         if isinstance(chosen, Configuration):
@@ -124,6 +131,7 @@ class FreezeThaw:
         configurations: Sequence[Configuration],
         encoding: Encoding,
         rng: np.random.Generator,
+        may_start: bool = True,
     ) -> Configuration | dict[str, Any] | None:
         """Choose who goes on: a paused configuration, or the hyperparameters of a new one; None for nobody.
 
@@ -133,6 +141,7 @@ class FreezeThaw:
             configurations: all of the study.
             encoding: of their hyperparameters.
             rng: draws the candidates.
+            may_start: see :meth:`ask`.
         """
         points_NC = encoding.encode([one.params for one in configurations])
         running = np.flatnonzero([one.busy for one in configurations])
@@ -140,6 +149,7 @@ class FreezeThaw:
         model.condition(seen.points, seen.values_N)
         expected_N, _ = model.predict(at_the_end(points_NC))
         new_NC = candidates(encoding, points_NC, points_NC[np.argsort(expected_N)[:_LEADERS]], rng)
+        new_NC = new_NC[: len(new_NC) if may_start else 0]
         best_seen = seen.values_N.min()
         if running.size:
             believed = at_the_end(points_NC, running)
@@ -151,6 +161,8 @@ class FreezeThaw:
         mean_N, deviation_N = model.predict(arms)
         plausible_N = mean_N - self.optimism * deviation_N
         best = int(np.argmin(plausible_N))
+        if not may_start and plausible_N[best] >= best_seen:
+            return None
         if rng.random() < self.finish_share:  # of the paused that may become the best: the best expected
             hopeful = np.flatnonzero(plausible_N[: paused.size] < best_seen)
             if hopeful.size:

@@ -102,6 +102,23 @@ def test_slots_that_ask_at_once_try_different_things() -> None:
     assert len({segment.configuration for segment in asked}) == 8
 
 
+def test_at_the_end_of_a_study_only_who_may_become_the_best_goes_on() -> None:
+    study = optuna.create_study()
+    policy = make_policy("freeze_thaw", max_epochs=9, seed=0)
+
+    class Ending:
+        def ask(self, study, space):
+            return policy.ask(study, space, may_start=len(study.trials) < 12)
+
+        def should_stop(self, study, trial):
+            return policy.should_stop(study, trial)
+
+    segments = play(Ending(), study, SQUARE, bowl, max_epochs=9, slots=1, rows=99)
+    assert 12 < len(segments) < 25
+    assert all(segment.resume_from is not None for segment in segments[12:])
+    assert lowest(study) == min(bowl(row.params, 9) for row in study.trials)
+
+
 def test_the_model_is_kept_in_the_study_and_fitted_anew_as_it_grows() -> None:
     study = optuna.create_study()
     play(make_policy("freeze_thaw", max_epochs=9, seed=0), study, SQUARE, bowl, max_epochs=9, rows=40)
