@@ -29,6 +29,7 @@ from lightning_itwin.records.manifest import write_json
 
 _POLL_S = 0.2
 _ORPHANS_EVERY_S = 30.0
+_ASK_EVERY_S = 5.0
 _CLOCK = "clock.json"
 
 
@@ -79,6 +80,7 @@ class Driver:
         self._before_s = 0.0 if joined else _clock(study)
         self._started_s = time.monotonic()
         self._looked_s = -_ORPHANS_EVERY_S
+        self._ask_at_s = 0.0
 
     def run(self) -> None:
         """Run until the budget is spent and nothing runs any more.
@@ -113,8 +115,12 @@ class Driver:
             self._looked_s = time.monotonic()
             self._keep_clock()
             changed |= self._settle_orphans()
-        while len(self.running) < self.places.slots and self._start_one():
-            changed = True
+        if changed or time.monotonic() >= self._ask_at_s:
+            while len(self.running) < self.places.slots:
+                if not self._start_one():  # policies compute: not again before something has happened
+                    self._ask_at_s = time.monotonic() + _ASK_EVERY_S
+                    break
+                changed = True
         if changed or not self.running:
             self._announce(self)
         if self.running:
