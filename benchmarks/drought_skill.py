@@ -1,10 +1,11 @@
-"""How much of the skill that can be had DroughtForecaster reaches, on simulated weather it was never trained on.
+"""How much of the skill that can be had DroughtForecaster reaches, on simulated weather that is new to it.
 
-The preset ``drought`` is trained on one core, then forecasts on the same terrain under other weather seeds. Of the
-simulator's state and generator the ideal ensemble is drawn (the oracle): its CRPS skill against the day-of-year
-climatology of each cell is what can be had, and the share is the forecast's skill over it. The forecasts have
-quantiles, scored exactly with a quantile function that is linear between them; ensembles have the fair CRPS.
-Coverage and Brier skill are of the calibrated forecasts; the driest decile is that of the state at issue.
+The preset ``drought`` is trained on one core, then forecasts on the same terrain under other weather seeds.
+Of the simulator's state and generator the ideal ensemble is drawn (the oracle): its CRPS skill against the
+day-of-year climatology of each cell is what can be had, and the share is the forecast's skill over it. The
+forecasts have quantiles, scored exactly with a quantile function that is linear between them; ensembles have
+the fair CRPS. Coverage and Brier skill are of the calibrated forecasts; the driest decile is that of the
+state at issue.
 """
 
 from __future__ import annotations
@@ -300,9 +301,9 @@ def main() -> None:
     )
     lines = [
         f"Training: {trained}. Test: weather seeds {', '.join(map(str, arguments.seeds))}, "
-        f"{arguments.realizations} histories of {arguments.years} years each, a forecast every {arguments.every} days; "
-        f"every {arguments.oracle_every}. of them beside {arguments.members} members of the oracle. Medians over the "
-        "seeds; CRPS skill against the climatology of cell and day of the year.",
+        f"{arguments.realizations} histories of {arguments.years} years each, a forecast every "
+        f"{arguments.every} days; one in {arguments.oracle_every} beside {arguments.members} members of the "
+        "oracle. Medians over the seeds; CRPS skill against the climatology of cell and day of the year.",
         "",
         *table(model.leads, results),
         "",

@@ -1,4 +1,4 @@
-"""Conformal calibration of quantile forecasts, per lead and by the state at issue, from sums that ranks can add."""
+"""Conformal calibration of quantile forecasts, per lead and state at issue, from sums that ranks can add."""
 
 # B forecasts, L leads, Q levels, G groups, F fine bins of the state, S bins of the scores
 
@@ -107,10 +107,10 @@ class ConformalCalibration(nn.Module):
     """Corrects each quantile so that its share of truths below was right in a period of calibration.
 
     ``q' = q + c[state, lead, level] (q_90 - q_10)``, where c is the level's quantile of
-    ``(y - q) / (q_90 - q_10)`` in the period of calibration, for forecasts that were issued in a similar state
-    (a tenth of them each, by the anomaly on the day of issue). A group's c is drawn towards that of all states,
-    and that towards 0, by the weight of 20 independent periods of the lead's length. Corrected quantiles are
-    sorted.
+    ``(y - q) / (q_90 - q_10)`` in the period of calibration, for forecasts that were issued in a similar
+    state (a tenth of them each, by the anomaly on the day of issue). A group's c is drawn towards that of all
+    states, and that towards 0, by the weight of 20 independent periods of the lead's length. Corrected
+    quantiles are sorted.
 
     Args:
         levels: of the quantiles, rising, (Q,).
@@ -227,7 +227,7 @@ def _score_edges() -> Tensor:
 
 
 def _groups(counts: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Join fine bins of the state, (F,), into groups of about as many forecasts: group (F,) and edges (G - 1,)."""
+    """Join fine bins of the state, (F,), into groups of about one size: group (F,) and edges (G - 1,)."""
     middle = (counts.cumsum(0) - counts / 2) / counts.sum().clamp_min(1)
     of_group = (middle * groups).long().clamp(0, groups - 1)
     upper = -_REACH + (torch.arange(_FINE) + 1) * (2 * _REACH / _FINE)

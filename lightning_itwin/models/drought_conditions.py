@@ -80,6 +80,6 @@ class HydroConditions:
             trained, here = getattr(self, field.name), getattr(given, field.name)
             if trained != here:
                 raise HydroDataDifferError(
-                    f"{field.name}: the model was trained with {trained}, the data at hand have {here}. Give the "
-                    f"datamodule the settings of the training, or train a model for these data."
+                    f"{field.name}: the model was trained with {trained}, the data at hand have {here}. Give "
+                    f"the datamodule the settings of the training, or train a model for these data."
                 )

@@ -93,9 +93,9 @@ class DroughtEstimator(LightningModule):
             return
         if self._given is None:
             raise ValueError(
-                "What the data are is learned from the datamodule: give the Trainer a GriddedHydroDataModule, "
-                "or one with the attributes dynamic_names, static_names, context_names, target_name, leads, "
-                "seq_length, warmup and anomaly."
+                "What the data are is learned from the datamodule: give the Trainer a "
+                "GriddedHydroDataModule, or one with dynamic_names, static_names, context_names, "
+                "target_name, leads, seq_length, warmup and anomaly."
             )
         self._build(self._given)
         if stage == "fit" and self.trainer.ckpt_path is None:
@@ -177,8 +177,8 @@ class DroughtEstimator(LightningModule):
     def _build(self, conditions: HydroConditions) -> None:
         if self._nowcast != (conditions.leads == [0]):
             raise ValueError(
-                f"mode='nowcast' and leads=[0] belong together, and mode='forecast' takes leads from 1 day: the "
-                f"model has mode={'nowcast' if self._nowcast else 'forecast'!r}, the datamodule "
+                f"mode='nowcast' and leads=[0] belong together, and mode='forecast' takes leads from 1 day: "
+                f"the model has mode={'nowcast' if self._nowcast else 'forecast'!r}, the datamodule "
                 f"leads={conditions.leads}."
             )
         self.conditions = conditions

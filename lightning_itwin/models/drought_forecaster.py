@@ -30,31 +30,33 @@ _FORECASTS = ForecastSettings()
 
 
 class DroughtForecaster(DroughtLearner):
-    """Forecasts the distribution of a cell's soil moisture anomaly at several leads, from the past of its inputs.
+    """Forecasts the distribution of a cell's soil moisture anomaly, days to months ahead, from what was.
 
-    At the end of each day t a recurrent layer and exponential averages hold what weather, domain means and the
-    observed anomaly were up to t; a dense trunk and a head make a distribution per lead, as a deviation from
-    damped persistence. The loss is the mean CRPS over leads, each divided by the spread of damped persistence,
-    at random days after the warm-up of a window (Kratzert et al. 2019 train on the last day alone).
+    At the end of each day t a recurrent layer and exponential averages hold what weather, domain means and
+    the observed anomaly were up to t; a dense trunk and a head make a distribution per lead, as a deviation
+    from damped persistence. The loss is the mean CRPS over leads, each divided by the spread of damped
+    persistence, at random days after the warm-up of a window (Kratzert et al. 2019 train on the last day
+    alone).
 
     ``mode="nowcast"`` gives the target on the day of the inputs, from inputs alone, with leads ``[0]``.
 
-    What the data are (inputs, maps, target, leads) is read off the datamodule when a training begins, and kept
-    in the checkpoint. Other data are refused afterwards. The quantiles are calibrated on the datamodule's
-    period of calibration after each validation, so every checkpoint has the calibration of its weights.
+    What the data are (inputs, maps, target, leads) is read off the datamodule when a training begins, and
+    kept in the checkpoint. Other data are refused afterwards. The quantiles are calibrated on the
+    datamodule's period of calibration after each validation, so every checkpoint has the calibration of its
+    weights.
 
     Logged metrics: ``train/loss``, ``val/loss``; means over leads and, as ``/lead_07``, values of
     ``val/crps`` and ``val/rmse`` in standard deviations, ``val/skill_climatology`` and
-    ``val/skill_damped_persistence`` (1 is perfect, 0 no better), ``val/coverage_80``, all without calibration.
-    ``test`` verifies calibrated forecasts and writes a page, ``predict`` a CF file; see
+    ``val/skill_damped_persistence`` (1 is perfect, 0 no better), ``val/coverage_80``, all without
+    calibration. ``test`` verifies calibrated forecasts and writes a page, ``predict`` a CF file; see
     ``lightning_itwin.forecasts``.
 
     Args:
         mode: ``"forecast"`` or ``"nowcast"``.
         head: ``"quantiles"``, ``"cmal"`` (mixture of asymmetric Laplace distributions), ``"gaussian"`` or
             ``"point"``. None takes quantiles, and in a nowcast the point.
-        encoder: ``"lstm"``; ``"ea_lstm"``, whose input gate is a function of the maps; ``"none"``, exponential
-            averages alone.
+        encoder: ``"lstm"``; ``"ea_lstm"``, whose input gate is a function of the maps; ``"none"``,
+            exponential averages alone.
         hidden_size: of the recurrent layer.
         dropout: share of the trunk's features that is left out in training.
         learning_rate: highest of AdamW.

@@ -1,4 +1,4 @@
-"""Heads of DroughtForecaster: from a network's numbers to a distribution per lead, its loss and its quantiles."""
+"""Heads of DroughtForecaster: from a network's numbers to a distribution per lead, its loss and quantiles."""
 
 # L leads, Q quantile levels, K components, R raw numbers a lead, P thresholds; "..." windows and steps
 
@@ -253,7 +253,7 @@ def quantiles_at(quantiles: Tensor, levels: Sequence[float], wanted: Sequence[fl
 
 
 def probability_below(quantiles: Tensor, levels: Sequence[float], thresholds: Tensor) -> Tensor:
-    """Give the probability of values below thresholds, by the quantile function that :func:`quantiles_at` has.
+    """Give the probability of values below thresholds, by the quantile function of :func:`quantiles_at`.
 
     Args:
         quantiles: not falling, (..., L, Q).

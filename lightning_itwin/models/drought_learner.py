@@ -33,8 +33,8 @@ class DroughtLearner(DroughtEstimator):
     """Trains the network of forecasts, and calibrates it whenever its weights may be kept.
 
     A checkpoint is written after a validation, or at the end of an epoch. Before either the forecasts are
-    calibrated on the datamodule's ``calibration_dataloader()``, so a checkpoint holds the calibration of its own
-    weights. One that was written in between is recognised, and calibrated anew before test and predict.
+    calibrated on the datamodule's ``calibration_dataloader()``, so a checkpoint holds the calibration of its
+    own weights. One that was written in between is recognised, and calibrated anew before test and predict.
     """
 
     training_settings: TrainingSettings
@@ -114,7 +114,7 @@ class DroughtLearner(DroughtEstimator):
             self._try_to_calibrate()
 
     def _calibrate_if_missing(self) -> None:
-        """Calibrate before test or predict where the checkpoint has no calibration of its weights, and say so."""
+        """Calibrate before test or predict where a checkpoint has no calibration of its weights; say so."""
         assert self.calibration is not None
         if not self.calibration.can_calibrate or not self.forecast_settings.calibrate:
             return

@@ -64,10 +64,9 @@ def forget_for_days(layer: nn.LSTM, longest_days: float, generator: torch.Genera
     hidden = layer.hidden_size
     with torch.no_grad():
         remember = torch.log(1 + torch.rand(hidden, generator=generator) * max(1.0, longest_days - 1))
-        layer.bias_ih_l0.zero_()
-        layer.bias_hh_l0.zero_()
-        layer.bias_hh_l0[:hidden] = -remember
-        layer.bias_hh_l0[hidden : 2 * hidden] = remember
+        rest = torch.zeros(2 * hidden)
+        layer.get_parameter("bias_ih_l0").zero_()
+        layer.get_parameter("bias_hh_l0").copy_(torch.cat([-remember, remember, rest]))
 
 
 class EALSTM(nn.Module):
@@ -89,7 +88,7 @@ class EALSTM(nn.Module):
     def __init__(self, dynamic_size: int, static_size: int, hidden_size: int, longest_days: float) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.of_place = nn.Linear(static_size, hidden_size)
+        self.of_place: nn.Linear = nn.Linear(static_size, hidden_size)
         self.of_day = nn.Linear(dynamic_size, 3 * hidden_size)
         self.recurrent = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
         bound = 1 / math.sqrt(hidden_size)

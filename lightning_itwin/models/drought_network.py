@@ -40,10 +40,11 @@ class Batch(Protocol):
 class DroughtNetwork(nn.Module):
     """Parameters of a distribution per step and lead, from the days up to the step.
 
-    The inputs of a day are the dynamic series, the context, two harmonics of the year, the observed anomaly of
-    the target with a mark where it is missing, and an embedding of the maps. A recurrent layer and exponential
-    averages of fixed time constants remember them; a trunk of dense layers and the head follow at the steps
-    that are asked for alone. The head predicts deviations from damped persistence, in units of its spread.
+    The inputs of a day are the dynamic series, the context, two harmonics of the year, the observed anomaly
+    of the target with a mark where it is missing, and an embedding of the maps. A recurrent layer and
+    exponential averages of fixed time constants remember them; a trunk of dense layers and the head follow
+    at the steps that are asked for alone. The head predicts deviations from damped persistence, in units of
+    its spread.
 
     Args:
         conditions: names and leads of the data.
@@ -170,9 +171,9 @@ class DroughtNetwork(nn.Module):
 class WeatherDecoder(nn.Module):
     """Goes through a weather forecast, day by day, from what the trunk remembers: a GRU.
 
-    The numbers of a lead come from the weather up to it: of a weather forecast with as many leads as the model
-    they are the same, else it is daily from the day after the issue on, and leads beyond its end see all of it.
-    What is missing is 0 and marked. The decoder begins as nothing.
+    The numbers of a lead come from the weather up to it: of a weather forecast with as many leads as the
+    model they are the same, else it is daily from the day after the issue on, and leads beyond its end see
+    all of it. What is missing is 0 and marked. The decoder begins as nothing.
 
     Args:
         statistics: of a lead of the weather forecast.

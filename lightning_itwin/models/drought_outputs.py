@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_itwin.forecasts import (
     About,
@@ -73,7 +73,7 @@ class ForecastWorld:
     def digest(self) -> str:
         """Give a short hash of the data: where they are, how large and how new, and the days of issue."""
         datamodule = self.datamodule
-        given = getattr(datamodule, "path", None) or getattr(datamodule, "simulated_file", "")
+        given: Any = getattr(datamodule, "path", None) or getattr(datamodule, "simulated_file", "")
         paths = [given] if isinstance(given, str | Path) else list(given)
         told = []
         for path in map(Path, paths):
@@ -102,7 +102,7 @@ class TestRun:
         self.world, self.levels, self.settings = world, list(levels), settings
         has_references = conditions.anomaly and world.datamodule.reference_forecasts is not None
         self._references = REFERENCES if has_references else ()
-        self.verification: nn.Module = Verification(
+        self.verification = Verification(
             levels=self.levels,
             leads=conditions.leads,
             cells=world.cells,
@@ -146,7 +146,7 @@ class TestRun:
 
     def finish(self) -> VerificationScores:
         """Give the scores of all ranks; a collective call."""
-        return self.verification.compute()  # type: ignore[operator]
+        return self.verification.compute()
 
     def write(self, folder: Path, scores: VerificationScores, model: str) -> dict[str, Any]:
         """Write page, tables and figures, on one rank; give the figures by name."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from lightning_itwin.metrics import (
     IntervalCoverage,
@@ -49,10 +50,9 @@ class ForecastScores(nn.Module):
 
     def reset(self) -> None:
         """Forget everything."""
-        for metric in (self.crps, self.rmse, *self.skills.values()):
-            metric.reset()
-        if self.coverage is not None:
-            self.coverage.reset()
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.reset()
         self._compared = False
 
     def update(self, quantiles: Tensor, target: Tensor, references: dict[str, Tensor]) -> None:
@@ -63,16 +63,16 @@ class ForecastScores(nn.Module):
         if self.coverage is not None:
             self.coverage.update(quantiles, target)
         for name, forecast in references.items():
-            self.skills[name].update(crps, self._crps(forecast, target))
+            self.skills[name].update(crps, self._crps(forecast, target))  # type: ignore[operator]
             self._compared = True
 
     def metrics(self) -> dict[str, Tensor]:
-        """Give the scores by name, such as ``crps/lead_07``, and their means over leads; a collective call."""
+        """Give scores by name, such as ``crps/lead_07``, and their means over leads; a collective call."""
         found = {"crps": self.crps.compute(), "rmse": self.rmse.compute()}
         if self.coverage is not None:
             found["coverage_80"] = self.coverage.compute()
         if self._compared:
-            found |= {f"skill_{name}": metric.compute() for name, metric in self.skills.items()}
+            found |= {f"skill_{name}": metric.compute() for name, metric in self.skills.items()}  # type: ignore[operator]
         told = {}
         for name, values in found.items():
             values = values.reshape(-1).float()
@@ -100,7 +100,7 @@ class References:
     ) -> None:
         if list(reference_forecasts.leads) != list(leads):
             raise ValueError(
-                f"The reference forecasts have leads {list(reference_forecasts.leads)}, the model {list(leads)}."
+                f"Reference forecasts have leads {list(reference_forecasts.leads)}, the model {list(leads)}."
             )
         self._forecasts, self._cells = reference_forecasts, cells
         self._levels, self._leads = list(levels), torch.tensor(list(leads))

@@ -1,4 +1,4 @@
-"""A made-up soil that dries and is rained on, as a datamodule that DroughtForecaster learns from, without files."""
+"""A made-up soil that dries and is rained on, as a datamodule that DroughtForecaster learns from."""
 
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -160,7 +160,10 @@ class ToyHydro(LightningDataModule):
     def calibration_dataloader(self):
         if not self.has_calibration:
             raise ValueError("The period of calibration has no day.")
-        return self.loader(self.windows("calibration", 2))
+        windows = self.windows("calibration", 2)
+        if self.trainer is not None:
+            windows = windows[self.trainer.global_rank :: self.trainer.world_size]
+        return self.loader(windows)
 
     def forecast_origins(self):
         return np.array([DAYS - 1 - 30, DAYS - 1])

@@ -8,7 +8,7 @@ LEADS = [1, 30]
 
 
 def forecasts(count=40_000, seed=0):
-    """Truths whose spread grows with dryness; forecasts that are too narrow, too wet, and do not know that."""
+    """Truths whose spread grows with dryness; forecasts that are too narrow and too wet, and alike."""
     generator = torch.Generator().manual_seed(seed)
     state = torch.randn(count, generator=generator)
     spread = torch.exp(-0.3 * state).unsqueeze(-1) * torch.tensor([0.1, 1.0])

@@ -71,7 +71,7 @@ def test_it_learns_and_says_how_well(fitted):
     }
     assert wanted <= set(metrics)
     assert metrics["val/skill_climatology/lead_01"] > 0.6
-    assert metrics["val/skill_damped_persistence/lead_01"] > -0.1  
+    assert metrics["val/skill_damped_persistence/lead_01"] > -0.1
     assert 0.6 < metrics["val/coverage_80"] < 0.95
 
 
@@ -121,8 +121,8 @@ def test_every_validation_calibrates(data, tmp_path):
 
 def test_without_a_period_it_says_that_there_is_no_calibration(tmp_path):
     data = ToyHydro(calibration=False)
+    model = made()
     with pytest.warns(UserWarning, match="not calibrated: The period of calibration has no day"):
-        model = made()
         trainer(tmp_path, limit_train_batches=2).fit(model, datamodule=data)
     assert not model.calibration.is_ready
     batch = batch_of(data)
