@@ -292,3 +292,13 @@ def test_settings_that_cannot_be_are_refused(changed, message):
 def test_values_of_settings_that_cannot_be_are_refused(kind, changed, message):
     with pytest.raises(ValueError, match=message):
         kind(**changed)
+
+
+@pytest.mark.gpu
+def test_it_trains_tests_and_predicts_on_a_gpu(tmp_path):
+    data, model = ToyHydro(weather=True), made()
+    runner = trainer(tmp_path, accelerator="gpu", devices=1, limit_train_batches=10)
+    runner.fit(model, datamodule=data)
+    runner.test(model, datamodule=data, verbose=False)
+    forecast = runner.predict(model, datamodule=data)[0]
+    assert bool(forecast.quantiles.isfinite().all())
