@@ -46,7 +46,8 @@ def train(arguments: argparse.Namespace, folder: Path) -> tuple[Path, float]:
     begun = time.process_time()
     options = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
     options += ["--trainer.accelerator", "cpu", "--trainer.devices", "1"]
-    options += ["--trainer.default_root_dir", str(folder), *arguments.set]
+    options += ["--trainer.default_root_dir", str(folder), "--data.init_args.data_dir", str(folder)]
+    options += arguments.set
     cli = ItwinCLI(["fit", "--config", arguments.preset, *options])
     spent = time.process_time() - begun
     return Path(
@@ -254,8 +255,9 @@ def main() -> None:
     )
     parser.add_argument("--preset", default="drought", help="preset or YAML file that is trained")
     parser.add_argument("--checkpoint", type=Path, help="a trained one; nothing is trained then")
+    parser.add_argument("--trained-in", type=float, metavar="MINUTES", help="what it took, where it is known")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[101, 102, 103], help="weather seeds of the test"
+        "--seeds", type=int, nargs="+", default=[201, 202, 203], help="weather seeds of the test"
     )
     parser.add_argument("--realizations", type=int, default=16, help="histories of weather a seed")
     parser.add_argument("--years", type=int, default=6, help="of each history")
@@ -273,7 +275,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         if arguments.checkpoint:
-            checkpoint, spent = arguments.checkpoint, float("nan")
+            checkpoint, spent = arguments.checkpoint, 0.0
         else:
             checkpoint, spent = train(arguments, folder)
         lines, results = [], []
@@ -296,11 +298,11 @@ def main() -> None:
                 results.append(evaluate(model, checkpoint, seed, arguments, folder))
                 shares = " ".join(f"{float(value):.3f}" for value in results[-1]["share"])
                 print(f"seed {seed}: {shares}", flush=True)
-    trained = (
-        "a checkpoint" if spent != spent else f"{spent / 60:.1f} minutes of one core, simulation included"
-    )
+    minutes = arguments.trained_in if arguments.checkpoint else spent / 60
+    took = f"{minutes:.1f} minutes of one core" if minutes else "a time that is not known"
     lines = [
-        f"Training: {trained}. Test: weather seeds {', '.join(map(str, arguments.seeds))}, "
+        f"Preset {arguments.preset}, trained in {took}, simulation included. Test: weather seeds "
+        f"{', '.join(map(str, arguments.seeds))}, "
         f"{arguments.realizations} histories of {arguments.years} years each, a forecast every "
         f"{arguments.every} days; one in {arguments.oracle_every} beside {arguments.members} members of the "
         "oracle. Medians over the seeds; CRPS skill against the climatology of cell and day of the year.",
