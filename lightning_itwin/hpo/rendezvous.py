@@ -20,7 +20,7 @@ from lightning.pytorch import Trainer
 from torch.distributed import TCPStore
 
 from lightning_itwin.callbacks.collectives import gather
-from lightning_itwin.launch.slurm import ADDRESS
+from lightning_itwin.launch.slurm_rank import ADDRESS
 from lightning_itwin.records.manifest import write_json
 
 _FOREIGN = ("SLURM_NTASKS", "SLURM_JOB_NAME")  # by which Lightning would take the world for another one

@@ -53,6 +53,8 @@ class Reporter(Checkpoint):
         self._line = line
         self._sign = -1.0 if spec.direction == "maximize" else 1.0
         self._best: tuple[float, int] | None = None
+        self._reported = False  # on every rank
+        self._saving = ""
         self._state = COMPLETE
         self._reason = ""
         self._epochs = 0
@@ -89,6 +91,7 @@ class Reporter(Checkpoint):
         self._epochs = trainer.current_epoch + 1
         value = self._value(trainer)
         self._validated = False
+        self._reported |= value is not None
         decision = self._decide(value) if trainer.is_global_zero else (COMPLETE, "", False, False)
         state, reason, keep_best, keep_last = trainer.strategy.broadcast(decision, src=0)
         if keep_best:
@@ -104,7 +107,7 @@ class Reporter(Checkpoint):
             self._save(trainer, "last", None)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._best is None and self._state == COMPLETE:
+        if not self._reported and self._state == COMPLETE:
             raise MetricError(self._missing(trainer))
         if trainer.is_global_zero:
             best = self._best
@@ -121,6 +124,13 @@ class Reporter(Checkpoint):
             )
             if self._line is not None:
                 self._line.drain()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._saving == "last":  # whoever resumes has the config; objects in there could not be read back
+            for name in ("hyper_parameters", "datamodule_hyper_parameters"):
+                checkpoint.pop(name, None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         stay_in_gloo()
@@ -179,7 +189,9 @@ class Reporter(Checkpoint):
         path = self._folder.path / name
         if kind == "last":
             random_state.save(rank_state(path, trainer.global_rank), trainer.global_step)
-        trainer.save_checkpoint(path)  # every rank, and a barrier at its end
+        self._saving = kind
+        trainer.save_checkpoint(path, weights_only=False)  # every rank, and a barrier at its end
+        self._saving = ""
         if trainer.is_global_zero:
             self._folder.point(kind, Saved(name=name, epochs=self._epochs, value=value))
         if kind == "last":

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
-from collections.abc import Mapping, Sequence
 
 from lightning_itwin.launch.local import LocalLauncher
 from lightning_itwin.launch.world import World
-
-ADDRESS = "LIGHTNING_ITWIN_ADDRESS"
-_ANY_PORT = 9
 
 
 class SlurmLauncher(LocalLauncher):
@@ -54,48 +49,7 @@ class SlurmLauncher(LocalLauncher):
             *(["--gpus-per-task=1"] if world.gpus else []),
             sys.executable,
             "-m",
-            "lightning_itwin.launch.slurm",
+            "lightning_itwin.launch.slurm_rank",
             sys.executable,
             *world.command,
         ]
-
-
-def rank_environment(step: Mapping[str, str]) -> dict[str, str]:
-    """Give the variables that tell a rank its place, from those of its step.
-
-    >>> step = {"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
-    >>> found = rank_environment({**step, "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "1"})
-    >>> found["RANK"], found["WORLD_SIZE"], found["LOCAL_RANK"], found["LIGHTNING_ITWIN_ADDRESS"]
-    ('3', '4', '1', '127.0.0.1')
-
-    Args:
-        step: the variables of the process.
-    """
-    nodes = int(step.get("SLURM_STEP_NUM_NODES", "1"))
-    workers = step.get("SLURM_STEP_NUM_TASKS", step["SLURM_NTASKS"])
-    return {
-        "RANK": step["SLURM_PROCID"],
-        "WORLD_SIZE": workers,
-        "LOCAL_RANK": step["SLURM_LOCALID"],
-        "LOCAL_WORLD_SIZE": str(int(workers) // nodes),
-        "GROUP_RANK": step["SLURM_NODEID"],
-        "NODE_RANK": step["SLURM_NODEID"],
-        ADDRESS: "127.0.0.1" if nodes == 1 else _own_address(step.get("SLURM_LAUNCH_NODE_IPADDR", "")),
-    }
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Become the command that is given, with a rank's variables."""
-    command = list(sys.argv[1:] if arguments is None else arguments)
-    os.execvpe(command[0], command, {**os.environ, **rank_environment(os.environ)})
-
-
-def _own_address(other: str) -> str:
-    """Give the address by which this machine reaches another one; no packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((other or "192.0.2.1", _ANY_PORT))
-        return str(probe.getsockname()[0])
-
-
-if __name__ == "__main__":
-    main()

@@ -122,6 +122,16 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_paused(tmp_path: Path) 
     assert second_trainer.global_step == whole_trainer.global_step
 
 
+def test_a_checkpoint_to_resume_from_holds_nothing_that_cannot_be_read_back(tmp_path: Path) -> None:
+    model = TinyModel(draws=True)
+    model.hparams["somewhere"] = Path("data")  # no tensor, no number: refused by weights_only=True
+    first, _ = fit(tmp_path / "first", until_epoch=3, model=model)
+    saved = first.saved("last")
+    assert saved is not None
+    second, _ = fit(tmp_path / "second", checkpoint=first.path / saved.name)
+    assert result(second).epochs == 6
+
+
 def test_what_the_study_stops_ends_at_once(tmp_path: Path) -> None:
     listener = Listener()
     listener.stop_at = 2

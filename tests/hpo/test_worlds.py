@@ -50,7 +50,7 @@ def test_a_world_of_two_trials_refuses_to_train(tmp_path: Path) -> None:
         assert told.startswith(f"0 steps: ranks [{1 - rank}] of this world belong to another launch")
 
 
-def trial(folder: Path, strategy: str, **model: object) -> TrialFolder:
+def trial(folder: Path, strategy: str, until_epoch: int = 2, **model: object) -> TrialFolder:
     made = TrialFolder(folder)
     made.clear()
     config = {
@@ -75,7 +75,7 @@ def trial(folder: Path, strategy: str, **model: object) -> TrialFolder:
             metric="val_loss",
             direction="minimize",
             workers=2,
-            until_epoch=2,
+            until_epoch=until_epoch,
             max_epochs=3,
             save_every_s=0.0,
         )
@@ -111,6 +111,15 @@ def test_a_trial_runs_and_pauses_with_every_strategy(tmp_path: Path, strategy: s
     assert saved.epochs == 2
     ranks = sorted(path.name for path in made.path.glob("last-00002.ckpt.rank-*"))
     assert ranks == ["last-00002.ckpt.rank-0000", "last-00002.ckpt.rank-0001"]
+
+
+def test_a_trial_that_is_complete_ends_well_on_every_rank(tmp_path: Path) -> None:
+    made = trial(tmp_path / "0000", "ddp", until_epoch=3)
+    end = run(made.path, "-m", "lightning_itwin.hpo.trial_process", str(made.spec))
+    assert end.status == "ok", end
+    found = made.result()
+    assert found is not None
+    assert (found.state, found.epochs, found.steps) == ("complete", 3, 6)
 
 
 def test_a_killed_rank_ends_the_world_and_leaves_a_checkpoint(tmp_path: Path) -> None:
