@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +120,15 @@ def test_a_machine_that_joins_needs_the_studys_folder(
 ) -> None:
     assert main(["worker", "--study", str(tmp_path / "none.log")]) == 2
     assert "holds no study" in capsys.readouterr().err
+
+
+def test_a_driver_and_a_reader_need_no_torch() -> None:
+    code = (
+        "import sys, lightning_itwin.hpo.tuning, lightning_itwin.hpo.study_reading\n"
+        "import lightning_itwin.hpo.__main__\n"
+        "print(*{'torch', 'lightning', 'optuna'} & set(sys.modules))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert told.stdout.split() == []
