@@ -197,16 +197,17 @@ class DroughtForecaster(DroughtLearner):
             assert self.calibration is not None
             key = digest(weights_digest(self._network), weights_digest(self.calibration))
             told = self._in_words
-            self._file = open_forecast_file(world, settings, self._folder, told, key, self.global_rank)
+            self._file = open_forecast_file(
+                world, settings, self.levels, self._folder, told, key, self.global_rank
+            )
 
     def predict_step(self, batch: Any, batch_idx: int) -> ForecastBatch:
         """Forecast from the last day of windows, calibrated, and write to the forecast file."""
-        levels = list(self.forecast_settings.levels)
         if self._file is None:
             return self.forecast(batch)
         last = batch.dynamic.shape[1] - 1
         todo = self._file.missing(batch.series, batch.start + last)
-        forecast = self.forecast(batch, levels)
+        forecast = self.forecast(batch, list(self._file.layout.levels))
         if bool(todo.any()):
             below = forecast.probability_below[todo] if self._made.anomaly else None
             self._file.add(forecast.series[todo], forecast.origin[todo], forecast.quantiles[todo], below)

@@ -183,13 +183,20 @@ class TestRun:
 
 
 def open_forecast_file(
-    world: ForecastWorld, settings: ForecastSettings, folder: Path, model: str, key: str, rank: int
+    world: ForecastWorld,
+    settings: ForecastSettings,
+    levels: Sequence[float],
+    folder: Path,
+    model: str,
+    key: str,
+    rank: int,
 ) -> ForecastFile:
     """Open the file that ``predict`` writes.
 
     Args:
         world: of the data.
         settings: of the forecasts.
+        levels: of the model; a point forecast has one, and the file then has no other.
         folder: where to, where the settings name no path.
         model: in words.
         key: hash of weights and calibration.
@@ -199,7 +206,7 @@ def open_forecast_file(
     layout = ForecastLayout(
         grid=world.grid,
         leads=world.conditions.leads,
-        levels=settings.levels,
+        levels=settings.levels if len(levels) > 1 else levels,
         target=world.target,
         attributes={"model": model},
     )

@@ -202,6 +202,11 @@ def test_a_nowcast_is_the_surrogate_of_the_predecessor(tmp_path):
     runner.fit(model, datamodule=data)
     assert "val/crps" in runner.callback_metrics
     assert runner.callback_metrics["val/rmse"] < 0.6  # of a deviation of about 1
+    found = runner.test(model, datamodule=data, verbose=False)[0]
+    assert found["test/rmse"] < 0.6
+    assert (tmp_path / "verification" / "verification.html").is_file()
+    assert runner.predict(model, datamodule=data)[0].quantiles.shape == (12, 1, 1)
+    assert (tmp_path / "forecasts.nc").is_file()
     batch = batch_of(data)
     assert model(batch).shape == (12, 30, 1, 1)
     # the target is no input, and windows may have another length
