@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +11,9 @@ from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.metrics import METRICS, Metric
 from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import number
+from lightning_itwin.reports.vega import render
 
-_WIDTH, _HEIGHT = 560, 300
 _BOUNDS_SHOWN = 1.5  # times the largest value: what lies beyond is cut off
-
-# Colours that people with colour-blindness tell apart: M. Okabe and K. Ito, Color Universal Design (2008);
-# lightened for a dark page.
-_LIGHT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b3488f", "#a67400", "#3a8fc4", "#555555")
-_DARK_COLOURS = ("#56b4e9", "#ff9a52", "#2fc79b", "#e99bc9", "#f0c13a", "#9ad0f5", "#bbbbbb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,54 +35,13 @@ class Figure:
     svg: str = ""
 
 
-def theme(dark: bool = False) -> dict[str, Any]:
-    """Give Vega-Lite's configuration: colours and fonts of the page."""
-    ink, quiet, grid = ("#e8ecf1", "#a9b4c0", "#323b46") if dark else ("#17202a", "#55606c", "#e3e7ec")
-    return {
-        "background": "transparent" if dark else "#ffffff",
-        "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif",
-        "axis": {
-            "labelColor": quiet,
-            "titleColor": quiet,
-            "titleFontWeight": "normal",
-            "labelFontSize": 12,
-            "titleFontSize": 12,
-            "gridColor": grid,
-            "domainColor": grid,
-            "tickColor": grid,
-            "titlePadding": 8,
-        },
-        "axisX": {"grid": False, "labelAngle": 0},
-        "axisY": {"domain": False, "ticks": False},
-        "legend": {
-            "labelColor": ink,
-            "labelFontSize": 12,
-            "symbolSize": 110,
-            "symbolStrokeWidth": 2,
-            "orient": "top",
-            "title": None,
-            "columnPadding": 18,
-            "columns": 3,
-        },
-        "title": {"color": ink, "fontSize": 15, "anchor": "start", "offset": 12},
-        "range": {"category": list(_DARK_COLOURS if dark else _LIGHT_COLOURS)},
-        "rule": {"color": quiet},
-        "text": {"color": quiet},
-        "line": {"color": quiet},
-        "point": {"color": ink},
-        "view": {"stroke": None},
-    }
-
-
 def draw(study: Scalability) -> tuple[Figure, ...]:
     """Draw the figure of every metric.
 
     Raises:
         MissingExtraError: altair or vl-convert is not installed.
     """
-    converter = require("vl_convert", extra="report")
     altair = require("altair", extra="report")
-    version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     figures = []
     for metric in METRICS:
         chart = _chart(altair, metric, study)
@@ -97,30 +50,17 @@ def draw(study: Scalability) -> tuple[Figure, ...]:
                 Figure(metric=metric, specification=None, description=study.missing(gpu=metric.gpu))
             )
             continue
-        still = chart.properties(width=_WIDTH, height=_HEIGHT, title=metric.title).to_dict()
-        still["config"] = theme()
-        wide = chart.properties(width="container", height=_HEIGHT).to_dict()
-        wide["autosize"] = {"type": "fit-x", "contains": "padding"}
-        wide.pop("config", None)
-        svg = converter.vegalite_to_svg(still, vl_version=version)
+        pictures = render(chart.to_dict(), metric.title)
         figures.append(
             Figure(
                 metric=metric,
-                specification=wide,
+                specification=pictures.specification,
                 description=_describe(metric, study),
-                png=converter.svg_to_png(svg, scale=2),
-                svg=svg,
+                png=pictures.png,
+                svg=pictures.svg,
             )
         )
     return tuple(figures)
-
-
-@functools.cache
-def scripts() -> str:
-    """Give the JavaScript that draws specifications in a page: Vega, Vega-Lite and Vega-Embed."""
-    altair = require("altair", extra="report")
-    version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    return str(require("vl_convert", extra="report").javascript_bundle(vl_version=version))
 
 
 def _chart(altair: Any, metric: Metric, study: Scalability) -> Any:

@@ -5,28 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib import resources
 from typing import Any
 
 from lightning_itwin.pages import (
     card,
     downloads,
     first_sentence,
-    json_script,
     notes,
-    picture,
-    script,
     section,
     sentence,
 )
 from lightning_itwin.pages import page as whole_page
 from lightning_itwin.reports.comparability import batch_rule
-from lightning_itwin.reports.figures import Figure, scripts, theme
+from lightning_itwin.reports.figures import Figure
 from lightning_itwin.reports.html_facts import how_it_was_measured, what_the_words_mean
 from lightning_itwin.reports.html_tables import more_table, results_table, runs_table
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import with_interval
+from lightning_itwin.reports.vega import NOSCRIPT, chart, chart_scripts, chart_style
 
 _VERDICTS = {
     "decided": ("decided", "good"),
@@ -73,9 +70,15 @@ def page(
             what_the_words_mean(),
         ),
         made_from="the records of the runs alone",
-        scripts=_scripts(figures),
-        style=_resource("page.css"),
-        head="<noscript><style>.chart{display:none}.still{display:block}</style></noscript>",
+        scripts=chart_scripts(
+            {
+                figure.metric.name: figure.specification
+                for figure in figures
+                if figure.specification is not None
+            }
+        ),
+        style=chart_style(),
+        head=NOSCRIPT,
     )
 
 
@@ -137,12 +140,8 @@ def _figures(figures: Iterable[Figure]) -> str:
                 "</figure>"
             )
             continue
-        label = escape(figure.description, quote=True)
-        shown.append(
-            f'<figure class="card">{caption}<div class="chart" role="img" aria-label="{label}" '
-            f'data-specification="spec-{metric.name}" data-name="{metric.name}"></div>'
-            f"{picture(figure.svg, figure.description)}</figure>"
-        )
+        drawn = chart(metric.name, figure.description, figure.svg)
+        shown.append(f'<figure class="card">{caption}{drawn}</figure>')
     told = (
         '<p class="quiet">Vertical lines are 95 % intervals, small rings are single runs. '
         "Point at a mark for its numbers.</p>"
@@ -164,18 +163,3 @@ def _runs(study: Scalability) -> str:
         if not run.ok
     )
     return section("runs", "Every run", failures + card("runs", runs_table(study)))
-
-
-def _scripts(figures: Iterable[Figure]) -> str:
-    drawn = [figure for figure in figures if figure.specification is not None]
-    if not drawn:
-        return ""
-    parts = [json_script(f"spec-{figure.metric.name}", figure.specification or {}) for figure in drawn]
-    parts.append(json_script("themes", {"light": theme(), "dark": theme(dark=True)}))
-    parts.append(script(scripts()))
-    parts.append(script(_resource("page.js")))
-    return "\n".join(parts)
-
-
-def _resource(name: str) -> str:
-    return resources.files("lightning_itwin.reports").joinpath(name).read_text(encoding="utf-8")

@@ -9,8 +9,6 @@ Everything lies in one run folder, ``report``, which is written anew each time::
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,16 @@ from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.run_values import RunValues
 from lightning_itwin.reports.scalability import Scalability
 from lightning_itwin.reports.table import measured
-
-REPORT = "report"
-_MARK = "written-by-lightning-itwin.txt"
+from lightning_itwin.reports.tensorboard_events import (
+    experiment,
+    folder_name,
+    own_folder,
+    png_size,
+    scalar,
+    session,
+    text_tensor,
+    write_events,
+)
 
 _PARAMETERS = (
     "workload",
@@ -74,29 +79,15 @@ def write_tensorboard(
         MissingExtraError: tensorboard is not installed.
     """
     require("tensorboard", extra="report")
-    report = _own_folder(folder)
-    if report.exists():
-        shutil.rmtree(report)
-    report.mkdir(parents=True)
-    (report / _MARK).write_text("Every report removes this folder and writes it anew.\n", encoding="utf-8")
+    report = own_folder(folder)
     told = (_layout(), _text(study, recommendations), _experiment(study))
-    _write(report, [*_images(figures), *((summary, 0) for summary in told)])
+    write_events(report, [*_images(figures), *((summary, 0) for summary in told)])
     for strategy in dict.fromkeys(cell.row.strategy for cell in study.cells):
         cells = [cell for cell in study.cells if cell.row.strategy == strategy]
-        _write(report / "strategies" / _folder(strategy), _scaling_scalars(cells))
+        write_events(report / "strategies" / folder_name(strategy), _scaling_scalars(cells))
     for run in study.runs:
-        _write(report / "runs" / _folder(run.name), _session(run, study))
+        write_events(report / "runs" / folder_name(run.name), _session(run, study))
     return report
-
-
-def _own_folder(folder: Path) -> Path:
-    """Give the folder of the report's run: one that is not there yet, or that an earlier report wrote."""
-    number = 1
-    while True:
-        report = folder / (REPORT if number == 1 else f"{REPORT}-{number}")
-        if not report.exists() or (report / _MARK).exists():
-            return report
-        number += 1
 
 
 def _images(figures: Iterable[Figure]) -> Iterable[tuple[Any, int]]:
@@ -105,7 +96,7 @@ def _images(figures: Iterable[Figure]) -> Iterable[tuple[Any, int]]:
     for figure in figures:
         if figure.specification is not None:
             image = Summary.Image(encoded_image_string=figure.png, colorspace=4)
-            image.width, image.height = _png_size(figure.png)
+            image.width, image.height = png_size(figure.png)
             yield Summary(value=[Summary.Value(tag=f"report/{figure.metric.name}", image=image)]), 0
 
 
@@ -123,7 +114,7 @@ def _layout() -> Any:
         for category, charts in LAYOUT.items()
     ]
     layout = layout_pb2.Layout(category=categories).SerializeToString()
-    return _told("custom_scalars__config__", layout, "custom_scalars")
+    return text_tensor("custom_scalars__config__", layout, "custom_scalars")
 
 
 def _text(study: Scalability, recommendations: Iterable[Recommendation]) -> Any:
@@ -134,7 +125,7 @@ def _text(study: Scalability, recommendations: Iterable[Recommendation]) -> Any:
         values = (measured(_shown(metric, cell), missing=study.missing(gpu=metric.gpu)) for metric in METRICS)
         row = (cell.row.strategy, str(cell.row.workers), str(cell.row.repeats), *values, cell.row.status)
         lines.append(" | ".join(row))
-    return _told("report/text_summary", "\n".join(lines).encode(), "text")
+    return text_tensor("report/text_summary", "\n".join(lines).encode(), "text")
 
 
 def _scaling_scalars(cells: Iterable[Cell]) -> Iterable[tuple[Any, int]]:
@@ -142,56 +133,22 @@ def _scaling_scalars(cells: Iterable[Cell]) -> Iterable[tuple[Any, int]]:
         for metric in METRICS:
             value = metric.cell(cell)
             if value is not None:
-                yield _scalar(f"scaling/{metric.name}", value), cell.row.workers
+                yield scalar(f"scaling/{metric.name}", value), cell.row.workers
 
 
 def _experiment(study: Scalability) -> Any:
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-
-    kinds = {str: api_pb2.DATA_TYPE_STRING, float: api_pb2.DATA_TYPE_FLOAT64, bool: api_pb2.DATA_TYPE_BOOL}
-    parameters: dict[str, set[str | float]] = {}
-    for run in study.runs:
-        for name, value in _parameters(run).items():
-            parameters.setdefault(name, set()).add(value)
-    experiment = api_pb2.Experiment(
-        # TensorBoard shows what differs first, and finds out itself only where there is no experiment.
-        hparam_infos=[
-            api_pb2.HParamInfo(name=name, type=kinds[type(next(iter(values)))], differs=len(values) > 1)
-            for name, values in parameters.items()
-        ],
-        metric_infos=[
-            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=title)
-            for tag, title in _RUN_METRICS.items()
-        ],
-    )
-    return _hparams("experiment", plugin_data_pb2.HParamsPluginData(experiment=experiment))
+    return experiment([_parameters(run) for run in study.runs], _RUN_METRICS)
 
 
 def _session(run: RunValues, study: Scalability) -> Iterable[tuple[Any, int]]:
-    from google.protobuf.struct_pb2 import Value
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-
-    start = plugin_data_pb2.SessionStartInfo(
-        start_time_secs=run.manifest.started_unix_s if run.manifest else 0.0
-    )
-    for name, value in _parameters(run).items():
-        told = Value(string_value=value) if isinstance(value, str) else Value(number_value=value)
-        start.hparams[name].CopyFrom(told)
-    end = plugin_data_pb2.SessionEndInfo(
-        status=api_pb2.STATUS_SUCCESS if run.ok else api_pb2.STATUS_FAILURE,
-        end_time_secs=start.start_time_secs + (run.wall_s or 0.0),
-    )
-    yield (
-        _hparams("session_start_info", plugin_data_pb2.HParamsPluginData(session_start_info=start)),
-        0,
-    )
-    yield _hparams("session_end_info", plugin_data_pb2.HParamsPluginData(session_end_info=end)), 0
+    started = run.manifest.started_unix_s if run.manifest else 0.0
+    yield from session(_parameters(run), run.ok, started, started + (run.wall_s or 0.0))
     efficiencies = {(cell.row.strategy, cell.row.workers): cell.row.efficiency for cell in study.cells}
     for tag in _RUN_METRICS:
         name = tag.removeprefix("run/")
         own = efficiencies[run.strategy, run.workers] if name == "efficiency" else getattr(run, name)
         if run.ok and own is not None:
-            yield _scalar(tag, own), 0
+            yield scalar(tag, own), 0
 
 
 def _parameters(run: RunValues) -> dict[str, str | float]:
@@ -212,54 +169,3 @@ def _parameters(run: RunValues) -> dict[str, str | float]:
 def _shown(metric: Metric, cell: Cell) -> float | None:
     value = metric.cell(cell)
     return None if value is None else value * metric.factor
-
-
-def _scalar(tag: str, value: float) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    return Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-
-
-def _told(tag: str, text: bytes, plugin: str) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-
-    one = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
-    return Summary(
-        value=[
-            Summary.Value(
-                tag=tag,
-                metadata=SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name=plugin)),
-                tensor=TensorProto(dtype="DT_STRING", string_val=[text], tensor_shape=one),
-            )
-        ]
-    )
-
-
-def _hparams(name: str, content: Any) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-
-    data = SummaryMetadata.PluginData(plugin_name="hparams", content=content.SerializeToString())
-    metadata = SummaryMetadata(plugin_data=data)
-    return Summary(value=[Summary.Value(tag=f"_hparams_/{name}", metadata=metadata)])
-
-
-def _write(folder: Path, summaries: Iterable[tuple[Any, int]]) -> None:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-    writer = EventFileWriter(str(folder))
-    for summary, step in summaries:
-        writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-    writer.close()
-
-
-def _png_size(png: bytes) -> tuple[int, int]:
-    """Read width and height from a PNG's header (ISO/IEC 15948, 11.2.2)."""
-    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-
-
-def _folder(name: str) -> str:
-    """Give a name of a run that is a folder below ours, whatever the name holds."""
-    return "-".join(part for part in Path(name).parts if part not in ("..", "/", "records")) or "run"

@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
-from lightning_itwin.reports.figures import Figure, draw, scripts, theme
+from lightning_itwin.reports.figures import Figure, draw
 from lightning_itwin.reports.scalability import read_scalability
+from lightning_itwin.reports.vega import scripts, theme
 from tests.reports.synthetic import write_run
 
 
