@@ -24,7 +24,7 @@ from lightning_itwin.hpo.study_plan import StudyError
 from lightning_itwin.hpo.trial_folder import TrialFolder
 from lightning_itwin.hpo.worlds import Places, world_of, write_trial
 from lightning_itwin.launch import Launcher, RunningWorld, WorldEnd
-from lightning_itwin.launch.world import was_killed
+from lightning_itwin.launch.world import KILLED, was_killed
 from lightning_itwin.records.manifest import write_json
 
 _POLL_S = 0.2
@@ -137,7 +137,7 @@ class Driver:
         return bool(ended)
 
     def _settle(self, one: Running, end: WorldEnd) -> None:
-        lost = "a process of it was killed" if was_killed(one.folder.log) else ""
+        lost = KILLED if was_killed(one.folder.log) else ""
         failed = end.reason or "it ended without a result; see its log"
         state = rows.settle(self.study.optuna, one.number, one.folder, lost=lost, failed=failed)
         if state == "lost":

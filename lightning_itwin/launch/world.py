@@ -12,6 +12,7 @@ _TAIL_LINES = 30
 _TAIL_CHARACTERS = 4000
 _RANK_PREFIX = re.compile(r"^\[[^\]]*\](?:<\w+>)?:? ?")  # "[rank1]: ", "[1]<stderr>:"
 _EXCEPTION = re.compile(r"((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit))\b(?:: ?(.*))?$")
+KILLED = "a worker was killed (signal 9); the usual cause is that the machine ran out of memory"
 _KILLED = re.compile(
     r"SIGKILL|exitcode\s*:\s*-9|exit with status code 137|ended with exit code -9\b|task \d+: Killed"
 )
@@ -114,7 +115,7 @@ def failure_reason(log: Path, exit_code: int) -> str:
         elif in_traceback and (found := _EXCEPTION.match(spoken)):
             return found.group(0).strip()[:300]
     if exit_code in (-9, 137) or _KILLED.search(text):
-        return "a worker was killed (signal 9); the usual cause is that the machine ran out of memory"
+        return KILLED
     return f"exit code {exit_code}; see the log"
 
 
