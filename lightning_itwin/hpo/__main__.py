@@ -53,6 +53,8 @@ def _drive(argv: list[str]) -> int:
     if best.checkpoint:
         print(f"checkpoint  {best.checkpoint}")
     print(f"trials      {best.folder / 'trials.csv'}")
+    if best.report:
+        print(f"report      {best.report}")
     print(f"study       {best.study.url}")
     return 0
 

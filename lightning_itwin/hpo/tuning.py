@@ -45,6 +45,7 @@ class Tuned:
         config: ``best.yaml``, which ``fit --config`` takes.
         checkpoint: ``best.ckpt``; None where there is none.
         repeated: values with other seeds; None where none were asked for.
+        report: the page; None where the extra ``report`` is not installed.
     """
 
     study: StudyRecord
@@ -55,6 +56,7 @@ class Tuned:
     config: Path
     checkpoint: Path | None
     repeated: Repeated | None = None
+    report: Path | None = None
 
     @property
     def improvement_percent(self) -> float | None:
@@ -144,7 +146,8 @@ def run(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launc
         repeated = None
         if plan.repeats:
             repeated = repeat(study, winner, places, launcher, lambda text: _say(progress, text))
-    return _tuned(study, record, repeated)
+        report = _write_report(record, progress)
+    return _tuned(study, record, repeated, report)
 
 
 def join(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launcher | None = None) -> None:
@@ -179,7 +182,7 @@ def join(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Laun
             identity.leave()
 
 
-def _tuned(study: OpenStudy, record: StudyRecord, repeated: Repeated | None) -> Tuned:
+def _tuned(study: OpenStudy, record: StudyRecord, repeated: Repeated | None, report: Path | None) -> Tuned:
     winner, baseline = record.winner, record.baseline
     assert winner is not None
     assert winner.value is not None
@@ -193,7 +196,17 @@ def _tuned(study: OpenStudy, record: StudyRecord, repeated: Repeated | None) -> 
         config=study.folder / BEST_CONFIG,
         checkpoint=checkpoint if checkpoint.exists() else None,
         repeated=repeated,
+        report=report,
     )
+
+
+def _write_report(record: StudyRecord, aloud: bool) -> Path | None:
+    try:
+        html: Path = importlib.import_module("lightning_itwin.hpo.report.make").make_report(record).html
+    except ImportError as error:  # the best is found all the same
+        _say(aloud, f"no report: {error}")
+        return None
+    return html
 
 
 def _write_best(study: OpenStudy, accelerator: str) -> None:

@@ -21,6 +21,7 @@ from tests.hpo.conftest import CHECKED, FakeLauncher, FakeWorld
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_module, "_POLL_S", 0.0)
     monkeypatch.setattr(repeats, "_POLL_S", 0.0)
+    monkeypatch.setattr(tuning, "_write_report", lambda *given: None)
     monkeypatch.setattr(tuning, "check", lambda *given: CHECKED)
 
 
