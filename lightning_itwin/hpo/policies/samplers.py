@@ -96,7 +96,7 @@ class RungAwareTPE(BaseSampler):
         self.rungs = tuple(rungs)
         self.least = least
         self.at_random = np.random.default_rng(row_seed(seed, number, 1)).random() < random_share
-        self.tpe = TPESampler(seed=row_seed(seed, number), warn_independent_sampling=False)
+        self.tpe = TPESampler(seed=row_seed(seed, number))
         self.random = random_sampler(seed, number)
         self.configurations = configurations
 

@@ -69,7 +69,7 @@ class Stopping:
         if self.sampler == "random":
             return random_sampler(self.seed, number)
         if self.sampler == "tpe":
-            return TPESampler(seed=row_seed(self.seed, number), warn_independent_sampling=False)
+            return TPESampler(seed=row_seed(self.seed, number))
         return RungAwareTPE(space, self.rungs, seed=self.seed, number=number)
 
     def should_stop(self, study: optuna.Study, trial: optuna.Trial) -> bool:
