@@ -142,7 +142,7 @@ def _calibration_sentence(scores: VerificationScores) -> str:
         return ""
     which = int(np.abs(scores.coverages - 0.8).argmin())
     share, held = scores.coverages[which], scores.coverage[:, which]
-    word = _calibration(held - share)[0]
+    word = _calibration(held - share, scores.months)[0]
     return f"The {100 * share:.0f} % intervals held {_range(held)} of what came: {word}."
 
 
@@ -163,12 +163,13 @@ def _coverage_finding(scores: VerificationScores) -> Finding:
         question=f"{100 * share:.0f} % intervals held",
         answer=_range(held).removesuffix(" %"),
         unit="%",
-        verdict=_calibration(held - share),
+        verdict=_calibration(held - share, scores.months),
         why=why,
     )
 
 
-def _calibration(off: np.ndarray) -> tuple[str, str]:
+def _calibration(off: np.ndarray, months: int) -> tuple[str, str]:
+    """Judge a coverage by its worst lead, if there are months enough to tell."""
     known = off[np.isfinite(off)]
     if not known.size:
         return "unknown", ""
@@ -177,6 +178,8 @@ def _calibration(off: np.ndarray) -> tuple[str, str]:
         return "calibrated", "good"
     if worst <= _NEARLY:
         return "nearly calibrated", "warn"
+    if worst <= 2 * 0.4 / max(months, 1) ** 0.5:  # twice the deviation of an 80 % coverage that is right
+        return "too few months to tell", "warn"
     return ("too narrow", "bad") if known[np.abs(known).argmax()] < 0 else ("too wide", "bad")
 
 

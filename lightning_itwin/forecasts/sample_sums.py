@@ -44,7 +44,7 @@ class SampleSums(GroupedMetric):
         slots = self.slots(target, groups)
         used = slots >= 0
         found = scores.to(torch.float64).reshape(*slots.shape, len(self.kinds) - 1)[used]
-        found = torch.cat([torch.ones_like(found[:, :1]), found], dim=1)
+        found = torch.cat([found.new_ones(len(found), 1), found], dim=1)
         self.sums.view(-1, len(self.kinds)).index_add_(0, slots[used], found)
 
     def compute(self) -> dict[str, Tensor]:

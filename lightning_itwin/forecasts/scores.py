@@ -39,6 +39,7 @@ class VerificationScores:
         percentiles: drought percentiles, (P,).
         references: names of the reference forecasts.
         count: samples, (L,).
+        months: months of issue, in all histories of weather: about as many forecasts are independent.
         crps: in standard deviations, (L,).
         reference_crps: the same of the references by name.
         skill: CRPS skill by name of the reference, (L,).
@@ -62,6 +63,7 @@ class VerificationScores:
     percentiles: tuple[int, ...]
     references: tuple[str, ...]
     count: np.ndarray
+    months: int
     crps: np.ndarray
     reference_crps: Mapping[str, np.ndarray]
     skill: Mapping[str, np.ndarray]
@@ -105,6 +107,7 @@ class VerificationScores:
             percentiles=tuple(percentiles),
             references=tuple(references),
             count=total["count"].astype(np.int64),
+            months=int((parts["months"]["count"] > 0).sum()),
             crps=ratio(total["crps"], total["count"]),
             reference_crps={
                 name: ratio(pair["other"].sum(0), pair["count"].sum(0)) for name, pair in pairs.items()

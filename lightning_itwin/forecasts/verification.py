@@ -26,6 +26,7 @@ from lightning_itwin.metrics.crps import rising_levels
 
 _COVERAGES = (0.5, 0.8, 0.9)
 _STATE_BINS, _STATE_END = 240, 6.0  # bins of the state at issue, from -6 to 6 standard deviations
+_MONTH_BINS = 8192  # of a month of issue and a history of weather, which make one independent forecast
 _LEAST_FOR_PIT = 7  # levels: fewer say too little of where in ten bins the truth lies
 _MOMENTS = ("p", "t", "pp", "tt", "pt")
 
@@ -74,6 +75,7 @@ class Verification(nn.Module):
         seasons = len(SEASONS)
         names = ("crps", *_MOMENTS, *(f"value_{name}" for name in _MOMENTS))
         found: dict[str, nn.Module] = {"scores": SampleSums(names, outputs, seasons)}
+        found["months"] = SampleSums((), 1, _MONTH_BINS)
         for name in self.references:
             found[f"crps_{name}"] = SampleSums(("own", "other"), outputs, seasons)
         if self.percentiles:
@@ -145,6 +147,10 @@ class Verification(nn.Module):
             value = {name: torch.zeros_like(crps) for name in _MOMENTS}
         whole = torch.stack([*kept.values(), *value.values()], -1)
         self._add("scores", whole, target, season)
+        history = series // self.cells if self.cells is not None else torch.zeros_like(series)
+        month = (origin // 30 + 613 * history) % _MONTH_BINS
+        known_at_all = torch.where(target.isfinite().any(-1), 0.0, torch.nan)
+        self._add("months", target.new_zeros(len(target), 1, 0), known_at_all.unsqueeze(-1), month)
         per_cell = [crps, *(value if self.has_values else _moments(median, target)).values()]
         common = target
         below, came, known = self._events(probability_below, thresholds, target)

@@ -189,6 +189,7 @@ def _facts(scores: VerificationScores, about: About) -> dict[str, str]:
         "Model": about.model,
         "Period": about.period,
         "Samples a lead": f"{low:,}" if low == high else f"{low:,} to {high:,}",
+        "Months of issue": f"{scores.months:,}",
         "Quantile levels": levels,
         "References": ", ".join(name.replace("_", " ") for name in scores.references),
         "Warning levels": sentence(about.rule.text()) if scores.events is not None else "",

@@ -80,15 +80,18 @@ def verify_files(
             raise VerifyError(f"No day that {forecast} forecasts is in {truth}: nothing can be verified.")
         known, told = _climatology_days(found, int(places[0]), climatology)
         judge = _Judge(found, known, leads, levels)
+        shown = {judge.driest(places), len(places) // 2}
         examples = []
         for number, place in enumerate(places):
             raw = torch.from_numpy(quantiles[number].values[..., grid.row, grid.column]).float()
             below = probabilities(ahead, number, grid)
-            anomaly = judge.add(raw.movedim(-1, 0), below, int(place), number)
-            if number in (0, len(places) // 2):
+            anomaly = judge.add(raw.movedim(-1, 0), below, int(place), int(place - places[0]))
+            if number in shown:
                 examples.append(judge.example(anomaly, int(place), grid))
         standard = calendar in ("standard", "gregorian", "proleptic_gregorian")
-        grid.times = issued.astype("datetime64[D]") if standard else quantiles["time"].values
+        dates = issued.astype("datetime64[D]") if standard else quantiles["time"].values
+        grid.times = np.empty(int(issued[-1] - issued[0]) + 1, dtype=dates.dtype)
+        grid.times[issued - issued[0]] = dates
         about = About(
             title=f"Verification of {Path(forecast).name}",
             model=str(ahead.attrs.get("model", ahead.attrs.get("source", ""))),
@@ -120,7 +123,7 @@ class _Judge:
         self.references = ReferenceForecasts.fit([of_years], truth.fraction, leads.tolist(), levels)
         self.verification = Verification(levels, leads.tolist(), cells=len(self.cells))
 
-    def add(self, raw: Tensor, below: np.ndarray | None, place: int, number: int) -> Tensor:
+    def add(self, raw: Tensor, below: np.ndarray | None, place: int, day: int) -> Tensor:
         """Add the forecasts of a day of issue, (M, L, Q) in the unit of the truth; give their anomalies."""
         days = place + self.leads
         there = torch.from_numpy((days >= 0) & (days < len(self.truth.fraction)))
@@ -133,24 +136,29 @@ class _Judge:
             -1
         )  # a forecast that is missing is not scored
         state = self._state(place)
-        day = torch.full((len(self.cells),), float(self.truth.fraction_at(np.array([place]))[0]))
+        issued = torch.full((len(self.cells),), float(self.truth.fraction_at(np.array([place]))[0]))
         self.verification.update(
             quantiles=torch.where(made.unsqueeze(-1), found, 0.0),
             target=torch.where(made & there, self.anomaly[:, inside], torch.nan),
             series=self.cells,
-            origin=torch.full((len(self.cells),), number),
+            origin=torch.full((len(self.cells),), day),
             year_fraction=valid,
             probability_below=torch.where(made.unsqueeze(-1), stated, 0.0),
             thresholds=thresholds,
             references={
                 "climatology": self.references.climatology(valid),
-                "damped_persistence": self.references.damped_persistence(state, self.cells, day),
+                "damped_persistence": self.references.damped_persistence(state, self.cells, issued),
             },
             state=state,
             median_value=torch.where(made, at_levels(raw, self.levels, [0.5]).squeeze(-1), 0.0),
             target_value=torch.from_numpy(self.truth.values[:, inside]),
         )
         return found
+
+    def driest(self, places: np.ndarray) -> int:
+        """Give the day of issue on which the mean anomaly is lowest."""
+        means = np.array([float(self._state(int(place)).nanmean()) for place in places])
+        return int(np.nan_to_num(means, nan=np.inf).argmin())
 
     def example(self, anomaly: Tensor, place: int, grid: SimpleNamespace) -> FanExample:
         """Give a fan chart of the cell that is driest on the day of issue."""
