@@ -81,7 +81,7 @@ class ReferenceForecasts:
             sample.add(anomaly)
         if not any(bool(part[..., 0].any()) for part in parts):
             raise ValueError("There is no anomaly to fit reference forecasts to: no block, or nothing in it.")
-        coefficient, spread = _damping(torch.cat(parts))
+        coefficient, spread = _damping(parts)
         residuals, anomalies = _quantiles(sample, coefficient, spread, season, leads, levels)
         return cls(leads, levels, coefficient, spread, residuals, anomalies)
 
@@ -231,17 +231,25 @@ def _pairs_with_gaps(anomaly: Tensor, season: Tensor, leads: Sequence[int]) -> T
     return torch.stack(found, 2)
 
 
-def _damping(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """Give coefficient and spread of every cell, season and lead, (N, K, L) each, from sums (N, K, L, 4)."""
-    together = sums.double().sum(0)
+def _damping(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Give coefficient and spread of every cell, season and lead, (N, K, L) each, from sums (n, K, L, 4).
+
+    The sums of a block of cells are let go of when they have been used: ``parts`` is empty afterwards.
+    """
+    together = torch.stack([part.sum(0, dtype=torch.float64) for part in parts]).sum(0)
     year = together.sum(0)
     overall = year[:, 2] / year[:, 1].clamp_min(1e-12)
     pooled = (together[..., 2] + _PRIOR_DAYS * overall) / (together[..., 1] + _PRIOR_DAYS)  # (K, L)
     rest = _squares(year, overall) / year[:, 0].clamp_min(1e-12)
     variance = (_squares(together, pooled) + _PRIOR_DAYS * rest) / (together[..., 0] + _PRIOR_DAYS)
-    coefficient = (sums[..., 2] + _PRIOR_DAYS * pooled) / (sums[..., 1] + _PRIOR_DAYS)
-    spread = (_squares(sums, coefficient) + _PRIOR_DAYS * variance) / (sums[..., 0] + _PRIOR_DAYS)
-    return coefficient.float(), spread.clamp_min(1e-12).sqrt().float()
+    coefficients, spreads = [], []
+    while parts:
+        sums = parts.pop(0)
+        coefficient = (sums[..., 2] + _PRIOR_DAYS * pooled) / (sums[..., 1] + _PRIOR_DAYS)
+        spread = (_squares(sums, coefficient) + _PRIOR_DAYS * variance) / (sums[..., 0] + _PRIOR_DAYS)
+        coefficients.append(coefficient.float())
+        spreads.append(spread.clamp_min(1e-12).sqrt().float())
+    return torch.cat(coefficients), torch.cat(spreads)
 
 
 def _squares(sums: Tensor, coefficient: Tensor) -> Tensor:
