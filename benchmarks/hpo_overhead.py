@@ -86,7 +86,8 @@ def fill(folder: Path, trials: int) -> None:
     """Write the rows that a study of promotions leaves, without waiting for the disk."""
     import optuna
 
-    study = optuna.create_study(study_name="s", storage=open_storage(url(folder)))
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(study_name="s", storage=open_storage(url(folder)), sampler=sampler)
     space = {
         f"model.p{number}": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)
         for number in range(PARAMETERS)
