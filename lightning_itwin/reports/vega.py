@@ -78,7 +78,7 @@ def theme(dark: bool = False) -> dict[str, Any]:
             "columns": 3,
         },
         "title": {"color": ink, "fontSize": 15, "anchor": "start", "offset": 12},
-        "range": {"category": colours},
+        "range": {"category": colours, "ramp": [named["accent"], named["faint"]]},
         "rule": {"color": quiet},
         "text": {"color": quiet},
         "line": {"color": quiet},

@@ -1,0 +1,159 @@
+"""The figure of all configurations across their hyperparameters: parallel coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning_itwin.hpo.report.configurations import Configuration
+from lightning_itwin.hpo.report.drawing import (
+    Drawing,
+    ValueAxis,
+    chart,
+    colour,
+    data,
+    rounded,
+    tooltip,
+)
+from lightning_itwin.hpo.report.parameters import Parameter, number
+
+_MOST_LINES = 150
+_NO_AXIS = {"labels": False, "ticks": False, "domain": False, "grid": False, "title": None}
+
+
+def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], axis: ValueAxis) -> Drawing:
+    """Draw every configuration as a line across its hyperparameters.
+
+    Args:
+        order: the configurations that have a value, the best first.
+        axes: the hyperparameters, the most important first.
+        axis: of the values.
+    """
+    shown = [one for one in order if all(one_axis.key in one.params for one_axis in axes)]
+    common: dict[str, Any] = {
+        "name": "parallel_coordinates",
+        "title": "Where the good ones lie",
+        "caption": (
+            "A line is a configuration, from one hyperparameter to the next, the most important at the top; "
+            "dark is good, the thick one the best."
+        ),
+        "group": "space",
+    }
+    if not shown:
+        return Drawing(description="No configuration has a value.", chart=None, **common)
+    rows = list(range(len(axes)))
+    lines = []
+    for rank, one in enumerate(shown):
+        for row, one_axis in zip(rows, axes):
+            lines.append(
+                {
+                    "c": one.number,
+                    "rank": rank + 1,
+                    "x": rounded(one_axis.position(one.params[one_axis.key])),
+                    "row": row,
+                    "text": number(one.value),
+                }
+            )
+    rules = [{"row": row, "name": one_axis.label} for row, one_axis in zip(rows, axes)]
+    ticks = [
+        {"row": row, "x": rounded(position), "text": text}
+        for row, one_axis in zip(rows, axes)
+        for position, text in _spaced(one_axis.ticks(5))
+    ]
+    y = {
+        "field": "row",
+        "type": "quantitative",
+        "scale": {"domain": [len(axes) - 0.45, -0.45], "nice": False, "zero": False},
+        "axis": _NO_AXIS,
+    }
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        "scale": {"domain": [-0.03, 1.03], "nice": False},
+        "axis": _NO_AXIS,
+    }
+    hover = {
+        "name": "pointed",
+        "select": {"type": "point", "fields": ["c"], "on": "pointerover", "clear": "pointerout"},
+    }
+    thick = {"test": "datum.rank === 1", "value": 3.5}
+    over = {"param": "pointed", "empty": False, "value": 3.5}
+    line_opacity = 0.9 if len(shown) <= 30 else 0.55
+    layers: list[dict[str, Any]] = [
+        {
+            "data": data(rules),
+            "mark": {"type": "rule", "color": colour("faint"), "strokeWidth": 2},
+            "encoding": {"y": y, "x": {"datum": 0, "type": "quantitative"}, "x2": {"datum": 1}},
+        },
+        {
+            "data": data(lines),
+            "transform": [{"filter": f"datum.rank <= {_MOST_LINES}"}],
+            "params": [hover],
+            "mark": {"type": "line", "strokeJoin": "round"},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "order": {"field": "row"},
+                "detail": {"field": "c"},
+                "color": {
+                    "field": "rank",
+                    "type": "quantitative",
+                    "scale": {"domain": [1, max(2, min(len(shown), _MOST_LINES))]},
+                    "legend": None,
+                },
+                "strokeWidth": {"condition": [over, thick], "value": 1.4},
+                "opacity": {
+                    "condition": [{**over, "value": 1}, {**thick, "value": 1}],
+                    "value": line_opacity,
+                },
+                "tooltip": tooltip(("c", "configuration"), ("rank", "rank"), ("text", axis.title)),
+            },
+        },
+        {
+            "data": data(rules),
+            "mark": {
+                "type": "text",
+                "align": "left",
+                "dy": -12,
+                "fontSize": 13,
+                "fontWeight": 600,
+                "color": colour("ink"),
+            },
+            "encoding": {"y": y, "x": {"datum": 0, "type": "quantitative"}, "text": {"field": "name"}},
+        },
+        {
+            "data": data(ticks),
+            "mark": {
+                "type": "tick",
+                "thickness": 2,
+                "height": 9,
+                "orient": "vertical",
+                "color": colour("quiet"),
+            },
+            "encoding": {"x": x, "y": y},
+        },
+        {
+            "data": data(ticks),
+            "mark": {"type": "text", "dy": 14, "fontSize": 11, "limit": 90},
+            "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+        },
+    ]
+    best = shown[0]
+    words = ", ".join(f"{one_axis.label} {one_axis.text(best.params[one_axis.key])}" for one_axis in axes)
+    left = f" Drawn are the best {_MOST_LINES}." if len(shown) > _MOST_LINES else ""
+    return Drawing(
+        description=f"{len(shown)} configurations over {len(axes)} hyperparameters. The best: {words}.{left}",
+        chart=chart(*layers),
+        height=66 * len(axes),
+        **{**common, "caption": common["caption"] + left},
+    )
+
+
+def _spaced(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Leave out ticks whose labels would stand in each other's way on a phone."""
+    found: list[tuple[float, str]] = []
+    for position, text in ticks:
+        room = 0.026 * (len(text) + len(found[-1][1])) / 2 + 0.02 if found else 0.0
+        if not found or position - found[-1][0] >= room:
+            found.append((position, text))
+    return found
