@@ -90,7 +90,7 @@ def picture(svg_or_png: str | bytes, label: str, kind: str = "still") -> str:
 
 
 def downloads(files: Mapping[str, str]) -> str:
-    """Give links that save a text of the page, by the name of its file: ``.csv``, ``.json``, ``.yaml`` or ``.svg``."""
+    """Give links that save a text of the page, by the name of its file: ``.csv``, ``.json``, ``.yaml``."""
     links = "".join(
         f'<a download="{escape(name)}" href="{_data_uri(name, text.encode())}">{escape(name)}</a>'
         for name, text in files.items()
