@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.result_page import command_line, write_page
 from lightning_itwin.cli import ItwinCLI
 from lightning_itwin.datamodules import GriddedHydroDataModule
-from lightning_itwin.datamodules.hydro import SplitPeriods
+from lightning_itwin.datamodules.hydro import ForecastOrigins, SplitPeriods
 from lightning_itwin.hydrology import AlpsSimulator
 from lightning_itwin.hydrology.alps_oracle import oracle
 from lightning_itwin.metrics import crps_ensemble, crps_piecewise_linear
@@ -105,7 +105,7 @@ def evaluate(
         warmup=model.conditions.warmup,
         leads=model.leads,
         context=bool(model.conditions.context_names),
-        forecast_every=arguments.every,
+        forecasts=ForecastOrigins(every=arguments.every, realizations=None),
     )
     datamodule.load_state_dict(trained["GriddedHydroDataModule"])
     datamodule.setup()

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from lightning_itwin.datamodules import GriddedHydroDataModule
-from lightning_itwin.datamodules.hydro import HydroVariables, SplitPeriods
+from lightning_itwin.datamodules.hydro import ForecastOrigins, HydroVariables, SplitPeriods
 from lightning_itwin.hydrology import AlpsSimulator
 from lightning_itwin.models import DroughtForecaster
 
@@ -80,7 +80,7 @@ def main() -> None:
         seq_length=180,
         warmup=90,
         leads=[1, 7, 30],
-        forecast_dates=["2001-08-01", "2001-12-31"],
+        forecasts=ForecastOrigins(dates=["2001-08-01", "2001-12-31"]),
     )
     model = DroughtForecaster(hidden_size=32)
     trainer = pl.Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=40, default_root_dir=FOLDER)

@@ -204,7 +204,7 @@ def open_forecast_file(
     """
     ending = "nc" if settings.format == "netcdf" else "zarr"
     layout = ForecastLayout(
-        grid=world.grid,
+        grid=getattr(world.datamodule, "forecast_grid", world.grid),
         leads=world.conditions.leads,
         levels=settings.levels if len(levels) > 1 else levels,
         target=world.target,

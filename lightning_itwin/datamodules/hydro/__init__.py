@@ -10,15 +10,24 @@ from lightning_itwin.optional import late_face
 if TYPE_CHECKING:
     from lightning_itwin.datamodules.hydro.batch import HydroBatch
     from lightning_itwin.datamodules.hydro.datamodule import GriddedHydroDataModule
+    from lightning_itwin.datamodules.hydro.forecast_origins import ForecastOrigins
     from lightning_itwin.datamodules.hydro.grid import Grid
     from lightning_itwin.datamodules.hydro.splits import SplitPeriods
     from lightning_itwin.datamodules.hydro.variables import HydroVariables
 
-__all__ = ["Grid", "GriddedHydroDataModule", "HydroBatch", "HydroVariables", "SplitPeriods"]
+__all__ = [
+    "ForecastOrigins",
+    "Grid",
+    "GriddedHydroDataModule",
+    "HydroBatch",
+    "HydroVariables",
+    "SplitPeriods",
+]
 
 __getattr__ = late_face(
     __name__,
     {
+        "ForecastOrigins": "lightning_itwin.datamodules.hydro.forecast_origins",
         "Grid": "lightning_itwin.datamodules.hydro.grid",
         "GriddedHydroDataModule": "lightning_itwin.datamodules.hydro.datamodule",
         "HydroBatch": "lightning_itwin.datamodules.hydro.batch",

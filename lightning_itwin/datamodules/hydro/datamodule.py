@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader
 from lightning_itwin.datamodules.hydro.cell_major import CellMajorSource
 from lightning_itwin.datamodules.hydro.evaluation_order import EvaluationOrder
+from lightning_itwin.datamodules.hydro.forecast_origins import ForecastOrigins
 from lightning_itwin.datamodules.hydro.grid import Grid
 from lightning_itwin.datamodules.hydro.machine_memory import memory_for_data
 from lightning_itwin.datamodules.hydro.open_source import open_source
@@ -41,15 +42,16 @@ _CALENDAR_DAYS = 4 * 365 + 1  # after which the calendar repeats itself
 _RUN_SERIES = 16  # some 100 KiB to 1 MiB of a converted folder, in one read
 _VARIABLES = HydroVariables()
 _PERIODS = SplitPeriods()
+_ORIGINS = ForecastOrigins()
 
 
 class GriddedHydroDataModule(LightningDataModule):
     """Windows of daily inputs and of a target's anomaly on a grid, as ``HydroBatch``.
 
-    Scales and climatologies come from the training period alone and are kept in checkpoints: with
-        ``ckpt_path``
-    a new file is standardised as the training's was. A cell that the training did not have gets a climatology
-    from the new file's own training period where that holds at least 5 years, and is refused otherwise.
+    Scales and climatologies come from the training period alone and are kept in checkpoints: with a
+    ``ckpt_path`` a new file is standardised as the training's was. A cell that the training did not have gets
+    a climatology from the new file's own training period where that holds at least 5 years, and is refused
+    otherwise.
 
     An epoch draws ``samples_per_epoch`` windows; order and draws depend on seed and epoch alone, ranks share
     nothing, and a training that stopped in the middle of an epoch goes on with the very next batch. Data are
@@ -82,9 +84,7 @@ class GriddedHydroDataModule(LightningDataModule):
             a single history of weather a network knows training days by them: use it with many realizations.
         evaluate_every: days from one window of validation, calibration and test to the next; None takes
             ``seq_length - warmup``, so that each day counts about once.
-        forecast_every: ``predict`` makes a forecast every so many days of the test period, the last one
-            included; 0 forecasts from ``forecast_dates``.
-        forecast_dates: days, YYYY-MM-DD, that forecasts are made from; None takes the last day of the data.
+        forecasts: days and histories of weather that ``predict`` makes forecasts from.
         memory_gib: how large the data may be to be held in memory, a process; None takes half of the
             machine's memory over its processes, 0 reads block by block in any case.
         block_mib: how large a block may be, values and thresholds; an epoch of few windows takes less.
@@ -117,8 +117,7 @@ class GriddedHydroDataModule(LightningDataModule):
         block_split: int = 0,
         context: bool = False,
         evaluate_every: int | None = None,
-        forecast_every: int = 0,
-        forecast_dates: list[str] | None = None,
+        forecasts: ForecastOrigins = _ORIGINS,
         memory_gib: float | None = None,
         block_mib: float = 1024.0,
         seed: int = 42,
@@ -128,19 +127,17 @@ class GriddedHydroDataModule(LightningDataModule):
             raise ValueError("Give either path, to files of your own, or simulator, to make some.")
         if min(batch, seq_length, interval_value, *(samples_per_epoch or 1, evaluate_every or 1)) < 1:
             raise ValueError(
-                f"batch, seq_length, interval_value, samples_per_epoch and evaluate_every must be at least "
-                f"1, not "
-                f"{batch}, {seq_length}, {interval_value}, {samples_per_epoch} and {evaluate_every}."
+                "batch, seq_length, interval_value, samples_per_epoch and evaluate_every must be at least 1, "
+                f"not {batch}, {seq_length}, {interval_value}, {samples_per_epoch} and {evaluate_every}."
             )
         if samples_per_epoch == 0 or evaluate_every == 0:
             raise ValueError("samples_per_epoch and evaluate_every must be at least 1, or null.")
         if not 0 <= warmup < seq_length:
             raise ValueError(f"warmup must be at least 0 and below seq_length={seq_length}, not {warmup}.")
-        if min(block_split, forecast_every, seed, memory_gib or 0) < 0 or block_mib <= 0:
+        if min(block_split, seed, memory_gib or 0) < 0 or block_mib <= 0:
             raise ValueError(
-                f"block_split, forecast_every, seed and memory_gib must be at least 0 and block_mib above "
-                f"it, not "
-                f"{block_split}, {forecast_every}, {seed}, {memory_gib} and {block_mib}."
+                "block_split, seed and memory_gib must be at least 0 and block_mib above it, not "
+                f"{block_split}, {seed}, {memory_gib} and {block_mib}."
             )
         days = [int(lead) for lead in leads]
         if not days or days != sorted(set(days)) or days[0] < 0 or (days[0] == 0 and len(days) > 1):
@@ -165,8 +162,7 @@ class GriddedHydroDataModule(LightningDataModule):
         self.block_split = block_split
         self.context = context
         self.evaluate_every = evaluate_every or seq_length - warmup
-        self.forecast_every = forecast_every
-        self.forecast_dates = list(forecast_dates or [])
+        self.forecasts = forecasts
         self.memory_gib = memory_gib
         self.block_mib = block_mib
         self.seed = seed
@@ -306,7 +302,7 @@ class GriddedHydroDataModule(LightningDataModule):
 
     def predict_dataloader(self) -> EventLoader:
         order = EvaluationOrder(
-            series=np.arange(self.grid.series),
+            series=np.arange(self.forecast_grid.series),
             starts=self.forecast_origins() - self.seq_length + 1,
             batch_size=self.batch,
             rank=self._rank,
@@ -321,19 +317,13 @@ class GriddedHydroDataModule(LightningDataModule):
         Raises:
             SplitError: a day is not in the data.
         """
-        axis = self.grid.axis
-        if self.forecast_every:
-            first, end = self._span("test")
-            return np.arange(end - 1, first - 1, -self.forecast_every)[::-1].copy()
-        if not self.forecast_dates:
-            return np.array([axis.size - 1])
-        days = np.array(sorted({axis.index(date) for date in self.forecast_dates}))
-        if days[0] < 0 or days[-1] >= axis.size:
-            raise SplitError(
-                f"forecast_dates must lie within the data, {axis.text(0)} to {axis.text(axis.size - 1)}, not "
-                f"{self.forecast_dates}."
-            )
-        return days
+        return self.forecasts.days(self.grid.axis, self._span("test") if self.forecasts.every else (0, 0))
+
+    @property
+    def forecast_grid(self) -> Grid:
+        """Grid of what ``predict`` forecasts: ``grid`` with the histories of weather that are asked for."""
+        asked = self.forecasts.realizations or self.grid.realizations
+        return replace(self.grid, realizations=min(asked, self.grid.realizations))
 
     @property
     def in_memory(self) -> bool:

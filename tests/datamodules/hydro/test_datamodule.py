@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from lightning_itwin.datamodules.gw.event_loader import LoaderStateError
-from lightning_itwin.datamodules.hydro import GriddedHydroDataModule, HydroBatch, HydroVariables, SplitPeriods
+from lightning_itwin.datamodules.hydro import (
+    ForecastOrigins,
+    GriddedHydroDataModule,
+    HydroBatch,
+    HydroVariables,
+    SplitPeriods,
+)
 from lightning_itwin.datamodules.hydro.cell_major import CellMajorSource
 from lightning_itwin.datamodules.hydro.convert import convert
 from lightning_itwin.datamodules.hydro.splits import SplitError
@@ -276,7 +282,8 @@ def test_goes_on_in_the_middle_of_an_epoch(converted: str, memory_gib: float | N
 
 
 def test_a_checkpoint_brings_the_training_to_a_new_file(data: Any, path: str, tmp_path: Path) -> None:
-    trained = module(path)
+    everywhere = ForecastOrigins(realizations=None)
+    trained = module(path, forecasts=everywhere)
     trained.ensure_statistics()
     file = io.BytesIO()
     torch.save(trained.state_dict(), file)
@@ -284,7 +291,9 @@ def test_a_checkpoint_brings_the_training_to_a_new_file(data: Any, path: str, tm
     state = torch.load(file, weights_only=True)
     later = data.isel(time=slice(-60, None), lat=slice(1, 3))
     new = module(
-        written(later, tmp_path / "later.nc"), periods=SplitPeriods(train=0, calibration=0, val=0, test=1)
+        written(later, tmp_path / "later.nc"),
+        periods=SplitPeriods(train=0, calibration=0, val=0, test=1),
+        forecasts=everywhere,
     )
     new.load_state_dict(state)
     batch = all_of(new.predict_dataloader())
@@ -312,7 +321,8 @@ def test_a_checkpoint_brings_the_training_to_a_new_file(data: Any, path: str, tm
 
 
 def test_predict_gives_windows_that_end_on_the_days_asked_for(path: str, converted: str) -> None:
-    made = module(path)
+    assert len(all_of(module(path).predict_dataloader()).series) == 23
+    made = module(path, forecasts=ForecastOrigins(realizations=None))
     last = all_of(made.predict_dataloader())
     assert set(last.start.tolist()) == {made.grid.axis.size - 40}
     assert len(last.series) == 46
@@ -320,8 +330,8 @@ def test_predict_gives_windows_that_end_on_the_days_asked_for(path: str, convert
     assert not torch.isnan(last.target[:, 39]).any()
     dates = ["2006-02-01", "2001-01-11"]
     for layout in (
-        module(path, forecast_dates=dates),
-        module(converted, forecast_dates=dates, memory_gib=0.0),
+        module(path, forecasts=ForecastOrigins(dates=dates, realizations=None)),
+        module(converted, forecasts=ForecastOrigins(dates=dates, realizations=None), memory_gib=0.0),
     ):
         found = all_of(layout.predict_dataloader())
         assert found.start.tolist() == [-29] * 46 + [1857 - 39] * 46
@@ -329,11 +339,14 @@ def test_predict_gives_windows_that_end_on_the_days_asked_for(path: str, convert
         assert torch.isnan(found.target[:46, :29]).all()
         assert (found.dynamic[:46, 29:] != 0).any()
         assert not torch.isnan(found.thresholds).any()
-    ranks = [all_of(module(path, (rank, 2), forecast_every=30).predict_dataloader()).start for rank in (0, 1)]
+    ranks = [
+        all_of(module(path, (rank, 2), forecasts=ForecastOrigins(every=30)).predict_dataloader()).start
+        for rank in (0, 1)
+    ]
     assert ranks[0].max() < ranks[1].min()
     assert len(torch.cat(ranks).unique()) == 13
     with pytest.raises(SplitError, match="2001-01-01 to 2006-12-31"):
-        module(path, forecast_dates=["2010-01-01"]).predict_dataloader()
+        module(path, forecasts=ForecastOrigins(dates=["2010-01-01"])).predict_dataloader()
 
 
 def test_a_nowcast_has_no_climatology_and_no_target_among_its_inputs(path: str) -> None:
