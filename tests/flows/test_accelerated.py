@@ -384,7 +384,6 @@ def test_no_rows_no_densities() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_cuda_graph_gives_what_torch_gives(dtype: str) -> None:
     flow = small_flow().cuda()
