@@ -144,9 +144,9 @@ def _best(study: StudyRecord, found: Summary) -> Finding:
         verdict = (f"{percent(found.gain.percent, study.plan.direction)} the baseline", kind)
     elif found.best.baseline:
         verdict = ("the baseline", "warn")
-    why = f"{study.plan.metric} of configuration {found.best.number} after epoch {found.best.best_epoch}"
+    why = f"configuration {found.best.number} after epoch {found.best.best_epoch}"
     if found.baseline is not None and not found.best.baseline:
-        why += f"; the baseline reached {number(found.baseline.value)}"
+        why += f"; the baseline's {study.plan.metric} is {number(found.baseline.value)}"
     return Finding(question=question, answer=number(found.best.value), verdict=verdict, why=why)
 
 
@@ -191,7 +191,7 @@ def _fates(found: Summary) -> Finding:
         question="What came of them",
         answer=f"{found.configurations}",
         unit=f"configuration{'' if found.configurations == 1 else 's'}",
-        verdict=("running", "warn") if found.running else (f"{bad} gave up", "bad") if bad else ("", ""),
+        verdict=("running", "warn") if found.running else (f"{bad} failed", "bad") if bad else ("", ""),
         why=fates(found.counts),
     )
 

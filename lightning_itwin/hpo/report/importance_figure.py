@@ -35,6 +35,7 @@ def importance_figure(found: Sequence[Importance], count: int) -> Drawing:
     if not found:
         few = f"{FEWEST} configurations with a value are needed to rank hyperparameters; there are {count}."
         return Drawing(description=few, chart=None, **common)
+    widest = 1.12 * max(one.percent for one in found)
     bars = [
         {
             "name": one.parameter.label,
@@ -42,6 +43,7 @@ def importance_figure(found: Sequence[Importance], count: int) -> Drawing:
             "chance": rounded(min(one.chance_percent, 100.0)),
             "verdict": "decides" if one.above_chance else "no more than chance",
             "text": f"{one.percent:.0f} %",
+            "label": rounded(_label_place(one, widest)),
         }
         for one in found
     ]
@@ -57,7 +59,7 @@ def importance_figure(found: Sequence[Importance], count: int) -> Drawing:
         "field": "percent",
         "type": "quantitative",
         "title": "share of all importances (%)",
-        "scale": {"domain": [0, 1.12 * max(one.percent for one in found)], "nice": False, "clamp": True},
+        "scale": {"domain": [0, widest], "nice": False, "clamp": True},
         "axis": {"tickCount": 5},
     }
     told = tooltip(("name", "hyperparameter"), ("text", "share"), ("verdict", "verdict"))
@@ -78,7 +80,7 @@ def importance_figure(found: Sequence[Importance], count: int) -> Drawing:
         },
         {
             "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 12},
-            "encoding": {"y": y, "x": x, "text": {"field": "text"}},
+            "encoding": {"y": y, "x": {**x, "field": "label"}, "text": {"field": "text"}},
         },
     ]
     words = ", ".join(f"{bar['name']} {bar['text']} ({bar['verdict']})" for bar in bars)
@@ -88,3 +90,9 @@ def importance_figure(found: Sequence[Importance], count: int) -> Drawing:
         height=max(90, min(300, 38 * len(bars))),
         **common,
     )
+
+
+def _label_place(one: Importance, widest: float) -> float:
+    """Put a bar's label at its end, or behind the tick where that would cross it."""
+    room = 0.13 * widest
+    return one.chance_percent if one.percent < one.chance_percent < one.percent + room else one.percent

@@ -111,9 +111,12 @@ def _figure(drawing: Drawing, pictures: Pictures | None) -> str:
 def _space(shown: StudyPicture, pictures: Mapping[str, Pictures]) -> str:
     baseline = next((one.params for one in shown.configurations if one.baseline), {})
     table = space_table(shown.axes, shown.summary.best, baseline, shown.importance)
-    return _figures(
-        shown.drawings, pictures, "space", more=f'<div class="card scroll">{table}</div>'
-    ) + _figures(shown.drawings, pictures, "slices", "slices")
+    slices = _figures(shown.drawings, pictures, "slices", "slices")
+    told = "Each alone, in the colours of the learning curves; the star is the best."
+    return (
+        _figures(shown.drawings, pictures, "space", more=card("space", table))
+        + f'<p class="quiet after">{told}</p>{slices}'
+    )
 
 
 def _energy(shown: StudyPicture, front: Front, pictures: Mapping[str, Pictures]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_itwin.hpo.report.configurations import Configuration
@@ -17,7 +17,7 @@ from lightning_itwin.hpo.report.drawing import (
 )
 from lightning_itwin.hpo.report.parameters import Parameter, number
 
-_MOST_LINES = 150
+_SHADES = 8
 _NO_AXIS = {"labels": False, "ticks": False, "domain": False, "grid": False, "title": None}
 
 
@@ -35,25 +35,25 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
         "title": "Where the good ones lie",
         "caption": (
             "A line is a configuration, from one hyperparameter to the next, the most important at the top; "
-            "dark is good, the thick one the best."
+            "the stronger its colour, the better; the thick one is the best. "
+            "Point at a crossing to follow a line."
         ),
         "group": "space",
     }
     if not shown:
         return Drawing(description="No configuration has a value.", chart=None, **common)
     rows = list(range(len(axes)))
-    lines = []
-    for rank, one in enumerate(shown):
-        for row, one_axis in zip(rows, axes):
-            lines.append(
-                {
-                    "c": one.number,
-                    "rank": rank + 1,
-                    "x": rounded(one_axis.position(one.params[one_axis.key])),
-                    "row": row,
-                    "text": number(one.value),
-                }
-            )
+    points = [
+        {
+            "c": one.number,
+            "rank": rank,
+            "x": rounded(one_axis.position(one.params[one_axis.key])),
+            "row": row,
+            "text": number(one.value),
+        }
+        for rank, one in enumerate(shown, start=1)
+        for row, one_axis in zip(rows, axes)
+    ]
     rules = [{"row": row, "name": one_axis.label} for row, one_axis in zip(rows, axes)]
     ticks = [
         {"row": row, "x": rounded(position), "text": text}
@@ -76,9 +76,8 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
         "name": "pointed",
         "select": {"type": "point", "fields": ["c"], "on": "pointerover", "clear": "pointerout"},
     }
-    thick = {"test": "datum.rank === 1", "value": 3.5}
-    over = {"param": "pointed", "empty": False, "value": 3.5}
-    line_opacity = 0.9 if len(shown) <= 30 else 0.55
+    bold = {"type": "line", "strokeWidth": 3.5, "strokeJoin": "round"}
+    along = {"x": x, "y": y, "order": {"field": "row"}}
     layers: list[dict[str, Any]] = [
         {
             "data": data(rules),
@@ -86,28 +85,30 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
             "encoding": {"y": y, "x": {"datum": 0, "type": "quantitative"}, "x2": {"datum": 1}},
         },
         {
-            "data": data(lines),
-            "transform": [{"filter": f"datum.rank <= {_MOST_LINES}"}],
-            "params": [hover],
-            "mark": {"type": "line", "strokeJoin": "round"},
+            "data": data(_shaded(points, len(axes), len(shown))),
+            "mark": {"type": "line", "strokeWidth": 1.4, "opacity": 0.9 if len(shown) <= 30 else 0.5},
             "encoding": {
                 "x": x,
                 "y": y,
-                "order": {"field": "row"},
-                "detail": {"field": "c"},
+                "order": {"value": None},
                 "color": {
-                    "field": "rank",
+                    "field": "shade",
                     "type": "quantitative",
-                    "scale": {"domain": [1, max(2, min(len(shown), _MOST_LINES))]},
+                    "scale": {"domain": [0, _SHADES - 1]},
                     "legend": None,
                 },
-                "strokeWidth": {"condition": [over, thick], "value": 1.4},
-                "opacity": {
-                    "condition": [{**over, "value": 1}, {**thick, "value": 1}],
-                    "value": line_opacity,
-                },
-                "tooltip": tooltip(("c", "configuration"), ("rank", "rank"), ("text", axis.title)),
             },
+        },
+        {
+            "data": data(points[: len(axes)]),
+            "mark": {**bold, "color": colour("accent")},
+            "encoding": along,
+        },
+        {
+            "data": {"name": "points"},
+            "transform": [{"filter": {"param": "pointed", "empty": False}}],
+            "mark": {**bold, "color": colour("ink")},
+            "encoding": along,
         },
         {
             "data": data(rules),
@@ -137,16 +138,42 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
             "mark": {"type": "text", "dy": 14, "fontSize": 11, "limit": 90},
             "encoding": {"x": x, "y": y, "text": {"field": "text"}},
         },
+        {
+            "data": {"name": "points"},
+            "params": [hover],
+            "mark": {"type": "point", "filled": True, "opacity": 0, "size": 110},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "tooltip": tooltip(("c", "configuration"), ("rank", "rank"), ("text", axis.title)),
+            },
+        },
     ]
     best = shown[0]
     words = ", ".join(f"{one_axis.label} {one_axis.text(best.params[one_axis.key])}" for one_axis in axes)
-    left = f" Drawn are the best {_MOST_LINES}." if len(shown) > _MOST_LINES else ""
     return Drawing(
-        description=f"{len(shown)} configurations over {len(axes)} hyperparameters. The best: {words}.{left}",
-        chart=chart(*layers),
+        description=f"{len(shown)} configurations over {len(axes)} hyperparameters. The best: {words}.",
+        chart=chart(*layers, datasets={"points": points}),
         height=66 * len(axes),
-        **{**common, "caption": common["caption"] + left},
+        **common,
     )
+
+
+def _shaded(points: Sequence[Mapping[str, Any]], rows: int, count: int) -> list[dict[str, Any]]:
+    """Join the lines of one shade to one broken line: a mark for each takes a browser's time and a figure's.
+
+    Args:
+        points: row by row, configuration by configuration, the best first.
+        rows: points of a configuration.
+        count: configurations.
+    """
+    found: list[dict[str, Any]] = []
+    for rank in reversed(range(count)):  # the best on top
+        shade = rank * _SHADES // count
+        line = points[rank * rows : (rank + 1) * rows]
+        found += [{"shade": shade, "x": point["x"], "row": point["row"]} for point in line]
+        found.append({"shade": shade, "x": None, "row": None})
+    return found
 
 
 def _spaced(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:

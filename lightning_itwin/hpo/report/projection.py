@@ -17,6 +17,8 @@ def expected_ends(found: Sequence[Configuration], sign: float) -> dict[int, floa
     values are not all positive) of the configurations that went on: the chain ladder of actuaries. Those
     that went on were the better ones, so the rest is flattered a little; without it, it would be damned much.
 
+    What diverged would not have ended: it is given the worst of the others' ends.
+
     Args:
         found: the configurations; those without a value are left out.
         sign: 1 where lower values are better, else -1.
@@ -24,7 +26,7 @@ def expected_ends(found: Sequence[Configuration], sign: float) -> dict[int, floa
     Reference:
         T. Mack, ASTIN Bulletin 23, 213 (1993).
     """
-    valued = [one for one in found if one.value is not None]
+    valued = [one for one in found if one.value is not None and one.state != "diverged"]
     positive = all(value > 0 for one in valued for value in one.curve.values() if math.isfinite(value))
     forth: Callable[[float], float] = math.log if positive else float
     back: Callable[[float], float] = math.exp if positive else float
@@ -34,11 +36,15 @@ def expected_ends(found: Sequence[Configuration], sign: float) -> dict[int, floa
     for early, late in reversed(list(pairwise(levels))):
         steps = [best[late] - best[early] for best in running.values() if late in best and early in best]
         ahead[early] = ahead[late] + (statistics.median(steps) if steps else 0.0)
-    return {
+    ends = {
         one.number: back(running[one.number][one.reached] + ahead[one.reached])
         for one in valued
         if one.reached in running[one.number]
     }
+    if ends:
+        worst = max(ends.values(), key=lambda value: sign * value)
+        ends |= {one.number: worst for one in found if one.state == "diverged" and one.value is not None}
+    return ends
 
 
 def _running_best(

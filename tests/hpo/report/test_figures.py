@@ -62,9 +62,22 @@ def test_the_history_ends_with_the_best_after_all_epochs(shown: StudyPicture) ->
 def test_every_epoch_is_on_a_curve_once(shown: StudyPicture) -> None:
     layers = drawing(shown, "learning_curves").chart["layer"]
     lines = [one for one in layers if isinstance(one.get("mark"), dict) and one["mark"]["type"] == "line"]
-    points = [(point["c"], point["epoch"]) for one in lines for point in one["data"]["values"]]
-    told = [(one.number, epoch) for one in shown.configurations for epoch in one.curve if one.at(epoch)]
-    assert sorted(points) == sorted(told)
+    points = [point for one in lines for point in one["data"]["values"] if point["value"] is not None]
+    told = [
+        (epoch, float(f"{one.at(epoch):.5g}"))
+        for one in shown.configurations
+        for epoch in one.curve
+        if one.at(epoch) is not None
+    ]
+    assert sorted((point["epoch"], point["value"]) for point in points) == sorted(told)
+
+
+def test_curves_do_not_run_into_each_other(shown: StudyPicture) -> None:
+    epochs: dict[int, int] = {}
+    for point in values(shown, "learning_curves", "line"):
+        last = epochs.get(point["sheet"], 0)
+        assert point["epoch"] is None or point["epoch"] > last
+        epochs[point["sheet"]] = point["epoch"] or 0
 
 
 def test_rungs_say_how_many_went_on() -> None:
@@ -85,9 +98,12 @@ def test_a_bar_of_the_time_line_is_a_segment(shown: StudyPicture) -> None:
 
 
 def test_lines_cross_all_hyperparameters(shown: StudyPicture) -> None:
-    points = values(shown, "parallel_coordinates", "line")
+    points = drawing(shown, "parallel_coordinates").chart["datasets"]["points"]
     assert len(points) == len(shown.order) * len(shown.axes)
     assert all(0 <= point["x"] <= 1 for point in points)
+    lines = values(shown, "parallel_coordinates", "line")
+    assert len(lines) == len(shown.order) * (len(shown.axes) + 1)
+    assert [point["shade"] for point in lines] == sorted((point["shade"] for point in lines), reverse=True)
 
 
 def test_the_front_of_loss_and_energy_is_drawn_with_its_knee(shown: StudyPicture) -> None:

@@ -86,10 +86,11 @@ def test_ends_are_expected_by_those_that_went_on() -> None:
             row(0, {1: 8.0, 2: 4.0, 3: 4.0, 4: 2.0}),
             row(1, {1: 6.0, 2: 3.0}, "paused"),
             row(2, {1: 10.0}, "stopped"),
+            row(3, {1: 0.1, 2: math.nan}, "diverged", value=0.1, best_epoch=1),
         )
     )
     ends = expected_ends(found, 1.0)
-    assert ends == pytest.approx({0: 2.0, 1: 1.5, 2: 2.5})
+    assert ends == pytest.approx({0: 2.0, 1: 1.5, 2: 2.5, 3: 2.5})
     assert expected_ends((), 1.0) == {}
 
 
