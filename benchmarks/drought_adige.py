@@ -8,8 +8,8 @@ Beside it, on the same cells and days: persistence and climatology (of the domai
 what the nowcast does not, the cell's past soil moisture), and linear regression on the same maps and
 weather, of the day alone and with means over 3, 7, 15 and 30 days. Its ridge is the best of several on the
 very cells and days of the test, in its favour. Each is given a normal distribution with the deviation of
-its residuals in training. Settings of the network were chosen inside the training blocks and the first 60
-days.
+its residuals in training. Settings of the network were chosen on days 46 to 60; no day of the test was used
+for that.
 """
 
 # n cells, D days, X inputs, S maps

@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,7 @@ def main() -> int:
     parser.add_argument("--our_learning_rate", type=float, default=1e-2, help="highest")
     parser.add_argument("--our_steps", type=int, default=1200, help="that our schedule is for")
     parser.add_argument("--our_every", type=int, default=25, help="steps from one validation to the next")
+    parser.add_argument("--runs", help="file of the seeds that are done; a stopped benchmark goes on")
     parser.add_argument("--wanted", type=float, default=0.0, help="error to stop at, without --hython")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -282,7 +284,12 @@ def measure(folder: Path, with_hython: bool, options: argparse.Namespace) -> int
             "",
             f"The values of the same windows differ by {difference:.1e} standard deviations at most.",
         ]
-    for seed in range(options.seeds):
+    if with_hython and options.runs and Path(options.runs).exists():
+        for line in Path(options.runs).read_text(encoding="utf-8").splitlines():
+            one, other = json.loads(line)
+            theirs.append(Curve(**one))
+            ours.append(Curve(**other))
+    for seed in range(len(ours), options.seeds):
         wanted = options.wanted
         if with_hython:
             theirs.append(train_hython(made, train, valid, places, seed, options))
@@ -290,8 +297,10 @@ def measure(folder: Path, with_hython: bool, options: argparse.Namespace) -> int
         ours.append(train_ours(path, batches, wanted, seed, options))
         error, second = ours[-1].best()
         print(f"ours, seed {seed}: {second:.1f} s, {error:.4f}", flush=True)
-        found = report(theirs, ours, scale, notes, options)  # of the seeds so far
-    return found
+        if with_hython and options.runs:
+            with Path(options.runs).open("a", encoding="utf-8") as file:
+                file.write(json.dumps([asdict(theirs[-1]), asdict(ours[-1])]) + "\n")
+    return report(theirs, ours, scale, notes, options)
 
 
 def report(
@@ -350,7 +359,7 @@ def report(
         f"The predecessor's error {median:.0f} times faster (median; {min(ratios):.0f} to {max(ratios):.0f}; "
         "goal 10).",
     ]
-    command = hython_peer.command(options.hython)
+    command = hython_peer.command(options.hython).replace(options.runs or "\0", "RUNS")
     write_page("drought_nowcast", "Time to the predecessor's surrogate error", command, lines, "one thread")
     return 0 if median >= GOAL else 1
 
