@@ -6,6 +6,7 @@ A number flows one way through this house: Trainer -> callback -> meter -> recor
 room                  what stands there
 ====================  ==============================================================================
 ``bench``             studies many trainings: ``python -m lightning_itwin.bench``
+``hpo``               tunes any module, many trials at once: ``python -m lightning_itwin.hpo``
 ``reports``           records -> tables, figures, HTML page, TensorBoard; needs no torch
 ``launch``            starts worlds of processes
 ``cli``               LightningCLI for any module: ``python -m lightning_itwin fit --config ...``

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from lightning_itwin.optional import require
 
@@ -117,7 +118,6 @@ def empirical_cdf(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     Reference:
         Gringorten 1963, J. Geophys. Res. 68, 813.
     """
-    torch = require("torch", extra="drought")
     known = torch.from_numpy(np.where(np.isfinite(ordered), ordered, np.inf)).contiguous()
     wanted = torch.from_numpy(np.where(np.isfinite(values), values, 0.0))
     wanted = wanted.expand(*known.shape[:-1], wanted.shape[-1]).contiguous()
@@ -138,8 +138,9 @@ def empirical_cdf(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
 def l_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the first three L-moments of values, NaN left out, (..., n) to (...) each, without bias.
 
-    >>> [round(float(moment), 6) for moment in l_moments(np.array([1.0, 2.0, 3.0, np.nan]))]
-    [2.0, 0.666667, 0.0]
+    >>> mean, scale, skew = l_moments(np.array([1.0, 2.0, 3.0, np.nan]))
+    >>> print(f"{mean:.6f} {scale:.6f} {skew:.6f}")
+    2.000000 0.666667 0.000000
     """
     ordered = np.sort(values, -1)
     count = np.isfinite(ordered).sum(-1)
