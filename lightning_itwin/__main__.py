@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 
 def main() -> None:
@@ -17,7 +19,17 @@ def main() -> None:
 
         ItwinCLI()
     except FileNotFoundError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}{_where_data_come_from(presets.names())}")
+
+
+def _where_data_come_from(names: Sequence[str]) -> str:
+    """Name the preset that was given, if its head says where to get the data that it needs."""
+    folder = Path(__file__).parent / "presets"
+    for argument in sys.argv[1:]:
+        file = Path(argument.removeprefix("--config="))
+        if file.parent == folder and file.stem in names and "https://" in file.read_text(encoding="utf-8"):
+            return f" The head of {file} says where the preset's data come from."
+    return ""
 
 
 if __name__ == "__main__":
