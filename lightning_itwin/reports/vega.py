@@ -87,7 +87,9 @@ def theme(dark: bool = False) -> dict[str, Any]:
     }
 
 
-def render(chart: Mapping[str, Any], title: str, height: int = HEIGHT, width: int = WIDTH) -> Pictures:
+def render(
+    chart: Mapping[str, Any], title: str, height: int = HEIGHT, width: int = WIDTH, scale: float = 2
+) -> Pictures:
     """Give a chart for a page, and its pictures.
 
     Args:
@@ -95,6 +97,7 @@ def render(chart: Mapping[str, Any], title: str, height: int = HEIGHT, width: in
         title: of the pictures; a page says it itself.
         height: of the plot in pixels.
         width: of the pictures' plot in pixels.
+        scale: dots of the PNG a pixel.
 
     Raises:
         MissingExtraError: altair or vl-convert is not installed.
@@ -105,7 +108,7 @@ def render(chart: Mapping[str, Any], title: str, height: int = HEIGHT, width: in
     wide = {**chart, "width": "container", "height": height}
     wide["autosize"] = {"type": "fit-x", "contains": "padding"}
     svg = converter.vegalite_to_svg(still, vl_version=_version())
-    return Pictures(specification=wide, svg=svg, png=converter.svg_to_png(svg, scale=2))
+    return Pictures(specification=wide, svg=svg, png=converter.svg_to_png(svg, scale=scale))
 
 
 def chart(name: str, description: str, still: str | bytes) -> str:

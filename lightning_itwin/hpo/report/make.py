@@ -21,6 +21,7 @@ from lightning_itwin.reports.vega import Pictures, render
 REPORT = "report.html"
 REPEATS = "repeats.json"
 _WIDTHS = {True: 1000, False: 560}
+_MANY = 300  # rows; beyond, pictures for paper would be most of the page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,9 @@ def make_report(study: StudyRecord | Path | str, output: Path | None = None) -> 
         energy=read_energy(folder),
         now_unix_s=time.time(),
     )
+    scale = 2 if len(record.rows) <= _MANY else 1
     drawn = {
-        drawing.name: render(drawing.chart, drawing.title, drawing.height, _WIDTHS[drawing.wide])
+        drawing.name: render(drawing.chart, drawing.title, drawing.height, _WIDTHS[drawing.wide], scale)
         for drawing in shown.drawings
         if drawing.chart is not None
     }
