@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from result_page import command_line, write_page
 
-from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader
+from lightning_itwin.datamodules.batch_loader import BatchLoader, OrderedBatches
 from lightning_itwin.datamodules.gw.event_order import EventOrder
 from lightning_itwin.datamodules.gw.shard_format import (
     EVENTS_PER_BLOCK,
@@ -101,8 +101,8 @@ class Ways:
         self.files = {kind: h5py.File(folder / f"{kind}.h5") for kind in ("contiguous", "chunked")}
         self.buffer = np.empty((BATCH, *RECORD.shape), np.float32)
         self.loaders = {
-            (block, ahead): EventLoader(
-                EventBatches(
+            (block, ahead): BatchLoader(
+                OrderedBatches(
                     ShardSource(self.reader, 0, events),
                     EventOrder(events=events, batch_size=BATCH, shuffle_block=block),
                     lambda: self.epoch,

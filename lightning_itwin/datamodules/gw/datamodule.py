@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from lightning_itwin.datamodules.batch_loader import BatchLoader, BatchSource, OrderedBatches
 from lightning_itwin.datamodules.gw.batch import GWBatch
 from lightning_itwin.datamodules.gw.event_data import EventData
-from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventInputs, EventLoader, EventSource
+from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.event_numbers import derived_seed, noise_seeds
 from lightning_itwin.datamodules.gw.event_order import EventOrder
 from lightning_itwin.datamodules.gw.finishing import BatchFinisher
@@ -30,6 +30,7 @@ from lightning_itwin.datamodules.gw.signal_bank import SignalBank
 from lightning_itwin.datamodules.gw.simulation import EventSimulator, SignalSettings
 from lightning_itwin.datamodules.gw.simulation_source import SimulationSource
 from lightning_itwin.datamodules.gw.stored_events import stored_settings
+from lightning_itwin.datamodules.ranked import RankedDataModule
 from lightning_itwin.detectors import Observation, ObservationSettings, SignalModel
 from lightning_itwin.inference import Prior
 
@@ -40,7 +41,7 @@ _APART = 2**40
 _FROM_REAL_EVENTS = ["real_events"]
 
 
-class GWDataModule(LightningDataModule):
+class GWDataModule(RankedDataModule):
     """Batches of whitened strain of compact binaries with their parameters, as ``GWBatch``.
 
     Simulated events depend on seed, split and number alone. Training draws new events in every epoch;
@@ -168,7 +169,7 @@ class GWDataModule(LightningDataModule):
             self._real = RealEventSource(self.real_events, simulator.observation, len(simulator.prior.names))
         self._simulator = simulator
 
-    def train_dataloader(self) -> EventLoader:
+    def train_dataloader(self) -> BatchLoader:
         if self.events.bank_events and self._bank is None:
             self._bank = SignalBank.simulate(
                 self.signal_model.waveform,
@@ -181,17 +182,17 @@ class GWDataModule(LightningDataModule):
             self._finishers.clear()
         return self._loader("train")
 
-    def val_dataloader(self) -> EventLoader:
+    def val_dataloader(self) -> BatchLoader:
         return self._loader("val")
 
-    def test_dataloader(self) -> EventLoader:
+    def test_dataloader(self) -> BatchLoader:
         return self._loader("test")
 
-    def predict_dataloader(self) -> EventLoader:
+    def predict_dataloader(self) -> BatchLoader:
         if self._real is None:
             return self._loader("test")
         source = self._real.of_rank(self._rank, self._world_size)
-        return EventLoader(EventBatches(source, self._real_order(), lambda: 0, read_ahead=0))
+        return BatchLoader(OrderedBatches(source, self._real_order(), lambda: 0, read_ahead=0))
 
     def predict_events(self, batch: int) -> list[tuple[str, float | None]]:
         """Give name and GPS time of the events in one batch of ``predict_dataloader`` on this rank.
@@ -242,17 +243,6 @@ class GWDataModule(LightningDataModule):
         """Simulate whitened signals without noise, of events that are in no split, (num, D, F) complex64."""
         return self.simulator.signals(_APART + np.arange(first, first + num))
 
-    @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer is not None else 0
-
-    @property
-    def _world_size(self) -> int:
-        return self.trainer.world_size if self.trainer is not None else 1
-
-    def _epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer is not None else 0
-
     def _span(self, split: str) -> tuple[int, int]:
         """First stored event of a split, and the one after its last."""
         stored = len(self._shards) if self._shards is not None else len(self._file or [])
@@ -267,10 +257,10 @@ class GWDataModule(LightningDataModule):
             )
         return {"train": (0, train), "val": (val, test), "test": (test, stored)}[split]
 
-    def _loader(self, split: str) -> EventLoader:
-        source: EventSource = self._simulated(split) if self.events.path is None else self._stored(split)
+    def _loader(self, split: str) -> BatchLoader:
+        source: BatchSource = self._simulated(split) if self.events.path is None else self._stored(split)
         epoch = self._epoch if split == "train" else lambda: 0
-        return EventLoader(EventBatches(source, self._order(split), epoch, self.events.read_ahead))
+        return BatchLoader(OrderedBatches(source, self._order(split), epoch, self.events.read_ahead))
 
     def _order(self, split: str) -> EventOrder:
         stored = self.events.path is not None

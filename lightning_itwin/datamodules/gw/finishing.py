@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_itwin.datamodules.gw.batch import GWBatch
-from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
 from lightning_itwin.datamodules.gw.simulation import events_at_once
 from lightning_itwin.detectors import Observation, SignalModel

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.hdf5_channels import ChannelError, open_hdf5
 from lightning_itwin.detectors import Observation
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.real_events import GWEvent, event_psds, read_event
 from lightning_itwin.detectors import Observation
 from lightning_itwin.detectors.observation_check import band_log_asd, check_same_observation

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_itwin.datamodules.gw.buffer_ring import BufferRing
-from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.shard_reader import ShardReader
 
 # Beside the batches that are read ahead: the one in use, and the one before it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lightning_itwin.datamodules.gw.event_loader import EventInputs
+from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.event_numbers import derived_seed, noise_seeds, psd_indices
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
 from lightning_itwin.inference import Prior

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader
+from lightning_itwin.datamodules.batch_loader import BatchLoader, OrderedBatches
 from lightning_itwin.datamodules.hydro.cell_major import CellMajorSource
 from lightning_itwin.datamodules.hydro.evaluation_order import EvaluationOrder
 from lightning_itwin.datamodules.hydro.forecast_origins import ForecastOrigins
@@ -32,6 +31,7 @@ from lightning_itwin.datamodules.hydro.statistics import HydroStatistics
 from lightning_itwin.datamodules.hydro.variables import HydroVariables
 from lightning_itwin.datamodules.hydro.window_order import TrainingOrder
 from lightning_itwin.datamodules.hydro.windows import BlockWindows, MemoryWindows, WindowShape
+from lightning_itwin.datamodules.ranked import RankedDataModule
 from lightning_itwin.hydrology import AlpsSimulator
 from lightning_itwin.hydrology.climatology import Climatology
 from lightning_itwin.hydrology.reference_forecasts import ReferenceForecasts
@@ -45,7 +45,7 @@ _PERIODS = SplitPeriods()
 _ORIGINS = ForecastOrigins()
 
 
-class GriddedHydroDataModule(LightningDataModule):
+class GriddedHydroDataModule(RankedDataModule):
     """Windows of daily inputs and of a target's anomaly on a grid, as ``HydroBatch``.
 
     Scales and climatologies come from the training period alone and are kept in checkpoints: with a
@@ -269,7 +269,7 @@ class GriddedHydroDataModule(LightningDataModule):
         path = self.path if self.path is not None else str(self.simulated_file)
         self._source = open_source(path, self.variables)
 
-    def train_dataloader(self) -> EventLoader:
+    def train_dataloader(self) -> BatchLoader:
         span, days = self._span("train"), self.seq_length - self.warmup
         windows = self.samples_per_epoch or self.grid.series * self.grid.axis.size
         # each day of a block counts about once before the next block is read, and an epoch needs no more
@@ -290,17 +290,17 @@ class GriddedHydroDataModule(LightningDataModule):
         )
         return self._loader(order, self._epoch)
 
-    def val_dataloader(self) -> EventLoader:
+    def val_dataloader(self) -> BatchLoader:
         return self._evaluation("val")
 
-    def test_dataloader(self) -> EventLoader:
+    def test_dataloader(self) -> BatchLoader:
         return self._evaluation("test")
 
-    def calibration_dataloader(self) -> EventLoader:
+    def calibration_dataloader(self) -> BatchLoader:
         """Give the windows of the period of calibration, as ``val_dataloader`` gives those of validation."""
         return self._evaluation("calibration")
 
-    def predict_dataloader(self) -> EventLoader:
+    def predict_dataloader(self) -> BatchLoader:
         order = EvaluationOrder(
             series=np.arange(self.forecast_grid.series),
             starts=self.forecast_origins() - self.seq_length + 1,
@@ -355,19 +355,8 @@ class GriddedHydroDataModule(LightningDataModule):
             self._prepared = None
 
     @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer is not None else 0
-
-    @property
-    def _world_size(self) -> int:
-        return self.trainer.world_size if self.trainer is not None else 1
-
-    @property
     def _local_processes(self) -> int:
         return self.trainer.num_devices if self.trainer is not None else 1
-
-    def _epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer is not None else 0
 
     @property
     def _shape(self) -> WindowShape:
@@ -421,7 +410,7 @@ class GriddedHydroDataModule(LightningDataModule):
             )
         return first, end
 
-    def _evaluation(self, split: str) -> EventLoader:
+    def _evaluation(self, split: str) -> BatchLoader:
         first, end = self._starts(split, self._span(split))
         order = EvaluationOrder(
             series=self._series(split),
@@ -433,9 +422,9 @@ class GriddedHydroDataModule(LightningDataModule):
         )
         return self._loader(order, lambda: 0)
 
-    def _loader(self, order: Any, epoch: Any) -> EventLoader:
+    def _loader(self, order: Any, epoch: Any) -> BatchLoader:
         windows: Any = self._prepare()
-        return EventLoader(EventBatches(windows, order, epoch, read_ahead=0))
+        return BatchLoader(OrderedBatches(windows, order, epoch, read_ahead=0))
 
     def _prepare(self) -> MemoryWindows | BlockWindows:
         """Get statistics, and the data where they fit into memory."""

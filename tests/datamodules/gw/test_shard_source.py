@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_itwin.datamodules.batch_loader import BatchLoader, LoaderStateError, OrderedBatches
 from lightning_itwin.datamodules.gw.buffer_ring import BufferRing
-from lightning_itwin.datamodules.gw.event_loader import EventBatches, EventLoader, LoaderStateError
 from lightning_itwin.datamodules.gw.event_order import EventOrder
 from lightning_itwin.datamodules.gw.shard_format import ShardError, records_path
 from lightning_itwin.datamodules.gw.shard_reader import ShardReader
@@ -36,7 +36,7 @@ def truth(folder):
 
 def loader(reader, epoch=lambda: 0, read_ahead=2, threads=1, **order):
     order = EventOrder(**{"events": 300, "batch_size": 32, "seed": 3, **order})
-    return EventLoader(EventBatches(ShardSource(reader, 0, 300, threads), order, epoch, read_ahead))
+    return BatchLoader(OrderedBatches(ShardSource(reader, 0, 300, threads), order, epoch, read_ahead))
 
 
 def events_of(batch, reader):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_itwin.datamodules.gw.event_loader import LoaderStateError
+from lightning_itwin.datamodules.batch_loader import LoaderStateError
 from lightning_itwin.datamodules.hydro import (
     ForecastOrigins,
     GriddedHydroDataModule,

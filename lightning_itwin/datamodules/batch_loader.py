@@ -1,6 +1,6 @@
-"""Batches of events, read ahead in a thread, dealt to the ranks, and resumed at the very next batch."""
+"""Whole batches, read ahead in a thread, dealt to the ranks, and resumed at the very next batch."""
 
-# B batch, P parameters
+# B batch
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
-import numpy as np
-from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from lightning_itwin.datamodules.gw.event_order import EventOrder
+
+class BatchOrder(Protocol):
+    """Which samples a batch of one rank holds; a frozen dataclass with a field ``rank``."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in a full batch."""
+
+    @property
+    def largest_batch(self) -> int:
+        """Samples in the largest batch there is."""
+
+    def __len__(self) -> int:
+        """Number of batches of an epoch."""
+
+    def permutation(self, epoch: int) -> Any:
+        """Draw the order of an epoch."""
+
+    def batch(self, epoch: int, number: int, permutation: Any = None) -> Any:
+        """Give the samples of a batch."""
 
 
-class EventInputs(NamedTuple):
-    """What a batch is made of, before it is on the device that finishes it.
-
-    Args:
-        theta: free parameters, (B, P) float64.
-        psd_index: PSD set of each event, (B,) int64.
-        record: stored whitened series (float32), stored whitened spectrum (complex64), raw strain (float64),
-            or None where the signal is to be simulated.
-        bank_row: row of the signal bank for each event, (B,) int64, or None.
-        noise_seed: one seed for all the batch, a seed an event (B,), or None where no noise is to be added.
-    """
-
-    theta: Tensor
-    psd_index: Tensor
-    record: Tensor | None
-    bank_row: Tensor | None
-    noise_seed: int | np.ndarray | None
-
-
-class EventSource(Protocol):
-    """Where the events of one split come from."""
+class BatchSource(Protocol):
+    """Where the samples come from."""
 
     def prepare(self, largest_batch: int, read_ahead: int) -> None:
         """Get buffers ready, before the first batch."""
 
-    def read(self, events: np.ndarray, epoch: int, number: int) -> EventInputs:
-        """Give the inputs of some events.
+    def read(self, samples: Any, epoch: int, number: int) -> Any:
+        """Give the batch of some samples.
 
         Args:
-            events: numbers within the split, rising, (B,).
+            samples: as the order gives them.
             epoch: the epoch, from 0.
             number: of the batch within this rank's epoch; buffers are used in this order.
         """
@@ -56,18 +56,18 @@ class LoaderStateError(ValueError):
     """A checkpoint from the middle of an epoch does not fit the data; the message names the difference."""
 
 
-class EventBatches(IterableDataset):
+class OrderedBatches(IterableDataset):
     """One rank's batches of an epoch.
 
     Args:
         source: reads them.
-        order: says which events a batch holds.
+        order: says which samples a batch holds.
         epoch: gives the epoch when an iteration begins.
         read_ahead: batches read ahead in a thread; 0 reads when asked.
     """
 
     def __init__(
-        self, source: EventSource, order: EventOrder, epoch: Callable[[], int], read_ahead: int
+        self, source: BatchSource, order: BatchOrder, epoch: Callable[[], int], read_ahead: int
     ) -> None:
         self.source = source
         self.order = order
@@ -79,13 +79,13 @@ class EventBatches(IterableDataset):
     def __len__(self) -> int:
         return len(self.order)
 
-    def __iter__(self) -> Iterator[EventInputs]:
+    def __iter__(self) -> Iterator[Any]:
         epoch = self._epoch()
         first = self._first_batch(epoch)
         permutation = self.order.permutation(epoch)
         self.source.prepare(self.order.largest_batch, self.read_ahead)
 
-        def read(number: int) -> EventInputs:
+        def read(number: int) -> Any:
             return self.source.read(self.order.batch(epoch, number, permutation), epoch, number)
 
         if not self.read_ahead:
@@ -94,7 +94,7 @@ class EventBatches(IterableDataset):
                 self._at = (epoch, number + 1)
                 yield batch
             return
-        pending: deque[Future[EventInputs]] = deque()
+        pending: deque[Future[Any]] = deque()
         asked = iter(range(first, len(self)))
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
             try:
@@ -140,7 +140,7 @@ class EventBatches(IterableDataset):
         return {name: value for name, value in dataclasses.asdict(self.order).items() if name != "rank"}
 
 
-class EventLoader:
+class BatchLoader:
     """A torch DataLoader of whole batches, with a state.
 
     Not itself a DataLoader, so that Lightning neither takes it apart for a sampler of its own nor asks for
@@ -150,19 +150,19 @@ class EventLoader:
         batches: the batches.
     """
 
-    def __init__(self, batches: EventBatches) -> None:
+    def __init__(self, batches: OrderedBatches) -> None:
         self.batches = batches
         self.loader: DataLoader = DataLoader(batches, batch_size=None, collate_fn=_as_it_is)
 
     @property
     def batch_size(self) -> int:
-        """Events in a full batch of one rank."""
+        """Samples in a full batch of one rank."""
         return self.batches.order.batch_size
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[EventInputs]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.loader)
 
     def state_dict(self) -> dict[str, Any]:
