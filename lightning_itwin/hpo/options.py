@@ -10,6 +10,8 @@ from lightning_itwin import presets, strategy_names
 from lightning_itwin.hpo.policies import POLICIES
 from lightning_itwin.hpo.study_plan import LAUNCHERS
 
+STUDIES = Path(presets.__file__).parent / "studies"
+DEFAULT_STUDY = STUDIES / "drought.yaml"
 _STRATEGIES = tuple(entry.name for entry in strategy_names.STRATEGY_NAMES)
 _FILE = """\
 the study's file:
@@ -42,7 +44,13 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="YAML of the study, see below"
+        "--config",
+        type=study_file,
+        default=DEFAULT_STUDY,
+        metavar="FILE",
+        help="YAML of the study, see below, or the name of one that comes with the package: "
+        f"{', '.join(study_names())} (default: {DEFAULT_STUDY.stem}, six hyperparameters of a drought "
+        "model on a small simulated region)",
     )
     made.add_argument("--output", type=Path, metavar="DIR", help="folder of the study (default: hpo_<file>)")
     budget = made.add_argument_group("budget")
@@ -85,6 +93,24 @@ def worker_parser() -> argparse.ArgumentParser:
     )
     _places(made)
     return made
+
+
+def study_names() -> tuple[str, ...]:
+    """Give the names of the studies that come with the package."""
+    return tuple(sorted(path.stem for path in STUDIES.glob("*.yaml")))
+
+
+def study_file(name: str) -> Path:
+    """Give the file of a study that comes with the package, or the path itself where it is another.
+
+    >>> study_file("drought") == DEFAULT_STUDY, study_file("my.yaml").name
+    (True, 'my.yaml')
+
+    Args:
+        name: of such a study, or a path. A file of that name in the current folder goes first.
+    """
+    path = Path(name)
+    return STUDIES / f"{name}.yaml" if name in study_names() and not path.is_file() else path
 
 
 def given(options: argparse.Namespace, *but: str) -> dict[str, Any]:
