@@ -33,9 +33,9 @@ from scipy import linalg, signal
 
 from lightning_itwin import presets
 from lightning_itwin.datamodules import VirgoDataModule, VirgoSimulator
-from lightning_itwin.datamodules.hdf5_channels import read_channels
 from lightning_itwin.models import VirgoDenoiser
 from lightning_itwin.models.noise_removal import NoiseRemoval
+from lightning_itwin.strain.hdf5_channels import read_channels
 
 
 @dataclass(frozen=True, kw_only=True)

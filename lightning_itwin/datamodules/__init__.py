@@ -7,7 +7,7 @@ from lightning_itwin.optional import late_face
 if TYPE_CHECKING:
     from lightning_itwin.datamodules.gw.datamodule import GWDataModule
     from lightning_itwin.datamodules.hydro.datamodule import GriddedHydroDataModule
-    from lightning_itwin.datamodules.virgo import VirgoDataModule
+    from lightning_itwin.datamodules.virgo.datamodule import VirgoDataModule
     from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
 
 __all__ = ["GWDataModule", "GriddedHydroDataModule", "VirgoDataModule", "VirgoSimulator"]
@@ -17,7 +17,7 @@ __getattr__ = late_face(
     {
         "GWDataModule": "lightning_itwin.datamodules.gw.datamodule",
         "GriddedHydroDataModule": "lightning_itwin.datamodules.hydro.datamodule",
-        "VirgoDataModule": "lightning_itwin.datamodules.virgo",
+        "VirgoDataModule": "lightning_itwin.datamodules.virgo.datamodule",
         "VirgoSimulator": "lightning_itwin.datamodules.virgo_simulator",
     },
 )

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import ArgumentParser
 
-from lightning_itwin.datamodules.hdf5_channels import Channel, list_channels, write_channels
 from lightning_itwin.datamodules.virgo_instrument import (
     HIGHEST_RESONANCE_HZ,
     MAINS_HZ,
@@ -26,6 +25,7 @@ from lightning_itwin.datamodules.virgo_instrument import (
     virgo_asd,
 )
 from lightning_itwin.optional import require
+from lightning_itwin.strain.hdf5_channels import Channel, list_channels, write_channels
 
 STRAIN = "V1:SIM_STRAIN"
 _MARGIN_S = 16.0  # made and thrown away, because noise made by an inverse FFT joins its end to its start

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from lightning_itwin.datamodules.hdf5_channels import list_channels, read_attribute, read_channels
 from lightning_itwin.datamodules.virgo_instrument import virgo_asd
 from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator, main
+from lightning_itwin.strain.hdf5_channels import list_channels, read_attribute, read_channels
 
 RATE_HZ = 512.0
 
@@ -183,7 +183,8 @@ def test_processes_that_write_one_file_at_once_do_not_collide(tmp_path):
 def test_a_process_killed_while_it_writes_leaves_no_file_of_that_name(tmp_path):
     script = (
         "import os\n"
-        "from lightning_itwin.datamodules import VirgoSimulator, hdf5_channels\n"
+        "from lightning_itwin.datamodules import VirgoSimulator\n"
+        "from lightning_itwin.strain import hdf5_channels\n"
         "hdf5_channels.os.replace = lambda *_: os._exit(9)\n"
         f"VirgoSimulator(duration_s=16.0).write({str(tmp_path / 'virgo.h5')!r})\n"
     )

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from lightning_itwin.datamodules.gw.event_inputs import EventInputs
-from lightning_itwin.datamodules.hdf5_channels import ChannelError, open_hdf5
 from lightning_itwin.detectors import Observation
+from lightning_itwin.strain.hdf5_channels import ChannelError, open_hdf5
 
 # A recording has no sample twice for as long as this; a gap filled with zeros has.
 _LONGEST_STANDSTILL_S = 1 / 16

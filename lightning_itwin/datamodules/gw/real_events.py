@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_itwin.datamodules.hdf5_channels import Channel, ChannelError, open_hdf5, read_channels
 from lightning_itwin.detectors import (
     Observation,
     ObservationSettings,
@@ -25,6 +24,7 @@ from lightning_itwin.detectors import (
     interferometers,
 )
 from lightning_itwin.optional import require
+from lightning_itwin.strain.hdf5_channels import Channel, ChannelError, open_hdf5, read_channels
 
 _STRAIN = "strain/Strain"
 _NEEDED_FLAGS = ("DATA", "CBC_CAT1", "CBC_CAT2")

@@ -15,16 +15,16 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from lightning_itwin.datamodules.channel_audit import AlignedChannels, align_channels
-from lightning_itwin.datamodules.hdf5_channels import (
+from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows
+from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
+from lightning_itwin.strain.aligned_channels import AlignedChannels, align_channels
+from lightning_itwin.strain.hdf5_channels import (
     ChannelError,
     list_channels,
     read_attribute,
     read_channels,
 )
-from lightning_itwin.datamodules.strain_windows import StrainWindows
-from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
-from lightning_itwin.datamodules.whitening import (
+from lightning_itwin.strain.whitening import (
     LOWEST_BAND_HZ,
     TAPER_HZ,
     ZeroPhaseFilter,

@@ -12,8 +12,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from lightning_itwin.datamodules.hdf5_channels import Channel, ChannelError
 from lightning_itwin.optional import require
+from lightning_itwin.strain.hdf5_channels import Channel, ChannelError
 
 # Factors of the polyphase filter: 16384 Hz to 1000 Hz needs 125/2048.
 _MAX_FACTOR = 4096

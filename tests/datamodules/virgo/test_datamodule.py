@@ -8,8 +8,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from lightning_itwin.datamodules import VirgoDataModule, VirgoSimulator
-from lightning_itwin.datamodules.hdf5_channels import Channel, ChannelError, write_channels
-from lightning_itwin.datamodules.virgo import FILTER_S, GUARD_S
+from lightning_itwin.datamodules.virgo.datamodule import FILTER_S, GUARD_S
+from lightning_itwin.strain.hdf5_channels import Channel, ChannelError, write_channels
 
 SHORT = VirgoSimulator(duration_s=64.0)
 

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lightning_itwin.datamodules.hdf5_channels import (
+from lightning_itwin.strain.hdf5_channels import (
     Channel,
     ChannelError,
     list_channels,

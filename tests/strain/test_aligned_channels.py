@@ -3,8 +3,8 @@ import warnings
 import numpy as np
 import pytest
 
-from lightning_itwin.datamodules.channel_audit import align_channels, find_faults
-from lightning_itwin.datamodules.hdf5_channels import Channel, ChannelError
+from lightning_itwin.strain.aligned_channels import align_channels, find_faults
+from lightning_itwin.strain.hdf5_channels import Channel, ChannelError
 
 
 def tone(name, rate_hz=256.0, start_s=1e9, duration_s=8.0, frequency_hz=5.0, **changes):

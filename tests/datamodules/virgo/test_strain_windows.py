@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_itwin.datamodules.strain_windows import StrainWindows
+from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows
 
 
 def windows(samples=20, window=8, stride=3):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from lightning_itwin.datamodules.hdf5_channels import read_channels
 from lightning_itwin.datamodules.virgo_instrument import virgo_asd
 from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
-from lightning_itwin.datamodules.whitening import equalising_filter, median_asd, whitening_filter
+from lightning_itwin.strain.hdf5_channels import read_channels
+from lightning_itwin.strain.whitening import equalising_filter, median_asd, whitening_filter
 
 RATE_HZ = 512.0
 BAND_HZ = (20.0, 200.0)
