@@ -110,7 +110,14 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, capsys):
 def test_a_signal_ends_the_workers_and_says_how_to_go_on(tmp_path, stop):
     command = [sys.executable, "-m", "lightning_itwin.datamodules.gw", "simulate", "--events", "200000"]
     command += ["--out", str(tmp_path), *SMALL, "--workers", "1"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Tests that a shell runs in the background inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*.journal")) and time.monotonic() < deadline:
         time.sleep(0.01)
