@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import torch
 from lightning.fabric.utilities.throughput import Throughput, get_available_flops
@@ -14,13 +15,17 @@ from lightning_itwin.callbacks.collectives import sum_over_ranks
 from lightning_itwin.callbacks.measuring_callback import MeasuringCallback
 from lightning_itwin.callbacks.sample_counter import SampleCounter
 from lightning_itwin.meters.epoch_clock import EpochClock, EpochReading
-from lightning_itwin.records import EpochRecord, tags
+from lightning_itwin.meters.host import process_start_unix_s
+from lightning_itwin.records import EpochRecord, WallTimeRecord, tags
 
 _DTYPES = (("bf16", torch.bfloat16), ("16", torch.float16), ("64", torch.float64))
 
 
 class EpochTimer(MeasuringCallback):
     """Times every epoch: training apart from validation, the device synchronised at both ends.
+
+    At the end of every epoch, and of the training, it also writes where the wall time of the process went:
+    start, epochs, waiting for data, validation, checkpoints.
 
     Logged metrics: ``epoch/time_s`` (training part), ``epoch/samples_per_s`` (all ranks together),
     ``epoch/validation_s``, ``epoch/step_time_s`` (median), and, where the module tells ``flops_per_batch``
@@ -34,15 +39,32 @@ class EpochTimer(MeasuringCallback):
     >>> trainer = Trainer(callbacks=[EpochTimer()], logger=False, enable_model_summary=False)
     """
 
+    _accounted_until_unix_s: ClassVar[float | None] = None  # of this process: the end of its last training
+
     def __init__(self, batch_size_fn: Callable[[Any], int] | None = None) -> None:
         self._samples = SampleCounter(batch_size_fn)
         self._clock = EpochClock()
         self._warmup = True
+        self._rank = 0
+        self._start_up_s = self._start_s = 0.0
+        self._without_checkpoint_clock: Callable[[], None] = _nothing
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._warmup = True
+        self._clock = EpochClock()
+        self._rank = trainer.global_rank
+        self._start_s = time.perf_counter()
+        since_unix_s = EpochTimer._accounted_until_unix_s or process_start_unix_s()
+        self._start_up_s = max(0.0, time.time() - since_unix_s)
+        self._without_checkpoint_clock = _time_checkpoints(trainer, self._clock)
         # a training that resumes in the middle of an epoch has no on_train_epoch_start
         self._clock.epoch_start(_now_s(trainer))
+
+    def stop(self) -> None:
+        self._without_checkpoint_clock()
+        self._without_checkpoint_clock = _nothing
+        EpochTimer._accounted_until_unix_s = time.time()
+        self._write_wall_time()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock.epoch_start(_now_s(trainer))
@@ -113,8 +135,46 @@ class EpochTimer(MeasuringCallback):
                     warmup=self._warmup,
                 )
             )
+        self._write_wall_time()
         self.run.log(trainer, _scalars(trainer, reading, world_samples, flops))
         self._warmup = False
+
+    def _write_wall_time(self) -> None:
+        self.run.write(
+            WallTimeRecord(
+                time_unix_s=time.time(),
+                rank=self._rank,
+                start_up_s=self._start_up_s,
+                training_s=time.perf_counter() - self._start_s,
+                **asdict(self._clock.totals()),
+            )
+        )
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _time_checkpoints(trainer: Trainer, clock: EpochClock) -> Callable[[], None]:
+    """Have the clock told of every checkpoint that the Trainer saves; gives what ends that.
+
+    Lightning has a hook before a checkpoint is written and none after it.
+    """
+    save = trainer.save_checkpoint
+
+    def timed(*args: Any, **kwargs: Any) -> None:
+        clock.checkpoint_start(_now_s(trainer))
+        try:
+            save(*args, **kwargs)
+        finally:
+            clock.checkpoint_end(_now_s(trainer))
+
+    def end() -> None:
+        if trainer.__dict__.get("save_checkpoint") is timed:
+            del trainer.__dict__["save_checkpoint"]
+
+    trainer.save_checkpoint = timed  # type: ignore[method-assign]
+    return end
 
 
 def _scalars(

@@ -1,4 +1,4 @@
-"""The clock of an epoch: training time without validation, intervals between batches, waiting for data.
+"""The clock of an epoch: training time without validation and checkpoints, intervals, waiting for data.
 
 The clock reads no time itself: every method takes ``now_s``, so that a test can state exact numbers.
 """
@@ -18,15 +18,16 @@ class EpochReading:
     """What the clock tells of one epoch.
 
     Args:
-        time_s: from the start of the epoch to the end of its last batch, less validation in between.
+        time_s: from the start of the epoch to the end of its last batch, less validation and checkpoints in
+            between.
         validation_s: validation within the epoch and after its last batch.
         validation_steps: batches of it.
         steps: batches.
         samples: samples of the batches; None if one of them had no size.
         step_time_median_s, step_time_p95_s: of the intervals from one batch's end to the next one's, those
             with a validation in between left out; None with fewer than two batches.
-        data_wait_s: time between the end of a batch (or the start of the epoch, or of a validation) and the
-            start of the next one.
+        data_wait_s: time between the end of a batch (or the start of the epoch, or the end of a validation)
+            and the start of the next one, of the batches that were trained.
     """
 
     time_s: float
@@ -39,8 +40,25 @@ class EpochReading:
     data_wait_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClockTotals:
+    """What all epochs of a training come to, the unfinished one included.
+
+    Args:
+        epochs_s: sum of ``EpochReading.time_s``.
+        data_wait_s: thereof waiting for batches.
+        validation_s: validation.
+        checkpoint_s: saving checkpoints outside of validation.
+    """
+
+    epochs_s: float = 0.0
+    data_wait_s: float = 0.0
+    validation_s: float = 0.0
+    checkpoint_s: float = 0.0
+
+
 class EpochClock:
-    """Adds up one epoch at a time.
+    """Adds up one epoch at a time, and all of them.
 
     >>> clock = EpochClock()
     >>> clock.epoch_start(0.0)
@@ -53,32 +71,43 @@ class EpochClock:
     """
 
     def __init__(self) -> None:
-        self.epoch_start(0.0)
+        self._before = ClockTotals()
+        self._checkpoint_s = 0.0  # of the whole training
+        self._begin(0.0)
 
     def epoch_start(self, now_s: float) -> None:
-        """Begin an epoch; the one before is forgotten."""
+        """Begin an epoch; of the one before, the totals alone are kept."""
+        self._before = self.totals()
+        self._begin(now_s)
+
+    def _begin(self, now_s: float) -> None:
         self._start_s = self._mark_s = self._last_batch_end_s = now_s
         self._validation_start_s: float | None = None
         self._validation_s = 0.0
         self._validation_before_last_batch_s = 0.0
         self._validation_steps = 0
+        self._checkpoint_start_s: float | None = None
+        self._checkpoint_before_last_batch_s = self._checkpoint_at_start_s = self._checkpoint_s
         self._steps = 0
         self._samples: int | None = 0
-        self._data_wait_s = 0.0
+        self._data_wait_s = self._wait_s = 0.0
         self._intervals_s: deque[float] = deque(maxlen=_STEPS_KEPT)
         self._interrupted = True
 
     def batch_start(self, now_s: float) -> None:
         """Note that a batch has arrived and its step begins."""
-        self._data_wait_s += now_s - self._mark_s
+        self._wait_s = now_s - self._mark_s
 
     def batch_end(self, now_s: float, samples: int | None) -> None:
         """Note that a step has ended; ``samples`` is the size of its batch, None where it has none."""
         if not self._interrupted:
             self._intervals_s.append(now_s - self._mark_s)
         self._interrupted = False
+        self._data_wait_s += self._wait_s
+        self._wait_s = 0.0
         self._mark_s = self._last_batch_end_s = now_s
         self._validation_before_last_batch_s = self._validation_s
+        self._checkpoint_before_last_batch_s = self._checkpoint_s
         self._steps += 1
         self._samples = None if samples is None or self._samples is None else self._samples + samples
 
@@ -98,11 +127,39 @@ class EpochClock:
             self._mark_s = now_s
             self._interrupted = True
 
+    def checkpoint_start(self, now_s: float) -> None:
+        """Note that a checkpoint is being saved; within a validation it stays a part of that."""
+        if self._validation_start_s is None:
+            self._checkpoint_start_s = now_s
+
+    def checkpoint_end(self, now_s: float) -> None:
+        """Note that a checkpoint was saved."""
+        if self._checkpoint_start_s is not None:
+            self._checkpoint_s += now_s - self._checkpoint_start_s
+            self._mark_s += now_s - self._checkpoint_start_s
+            self._checkpoint_start_s = None
+
+    def totals(self) -> ClockTotals:
+        """Tell of all epochs so far."""
+        before = self._before
+        return ClockTotals(
+            epochs_s=before.epochs_s + self._time_s,
+            data_wait_s=before.data_wait_s + self._data_wait_s,
+            validation_s=before.validation_s + self._validation_s,
+            checkpoint_s=self._checkpoint_s,
+        )
+
+    @property
+    def _time_s(self) -> float:
+        paused_s = self._validation_before_last_batch_s
+        paused_s += self._checkpoint_before_last_batch_s - self._checkpoint_at_start_s
+        return self._last_batch_end_s - self._start_s - paused_s
+
     def read(self) -> EpochReading:
         """Tell of the epoch so far."""
         median, p95 = np.quantile(self._intervals_s, (0.5, 0.95)) if self._intervals_s else (None, None)
         return EpochReading(
-            time_s=self._last_batch_end_s - self._start_s - self._validation_before_last_batch_s,
+            time_s=self._time_s,
             validation_s=self._validation_s,
             validation_steps=self._validation_steps,
             steps=self._steps,

@@ -6,11 +6,13 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _GIB = 2**30
+_IMPORTED_UNIX_S = time.time()
 LIBRARIES = ("lightning-itwin", "lightning", "torch", "deepspeed", "horovod", "codecarbon", "numpy")
 
 
@@ -32,6 +34,19 @@ def cpu_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def process_start_unix_s() -> float:
+    """Give the wall clock at the start of this process, or of this module's import where no system tells."""
+    now_s = time.time()
+    try:
+        started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        uptime_s = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+        age_s = uptime_s - int(started) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return _IMPORTED_UNIX_S
+    # In a container the two may count from different moments.
+    return now_s - age_s if now_s - _IMPORTED_UNIX_S <= age_s < uptime_s else _IMPORTED_UNIX_S
 
 
 def machine_number() -> int:

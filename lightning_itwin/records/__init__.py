@@ -9,6 +9,7 @@ from lightning_itwin.records.schema import (
     EpochRecord,
     GPURecord,
     Record,
+    WallTimeRecord,
 )
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "RunManifest",
     "RunOutcome",
+    "WallTimeRecord",
     "find_runs",
     "read_records",
     "run_folders",

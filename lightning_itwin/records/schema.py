@@ -31,7 +31,8 @@ class EpochRecord(Record):
     Args:
         epoch: number of the epoch, from 0.
         stage: ``"train"`` or ``"validate"``; the time of ``"train"`` leaves validation out.
-        time_s: duration on the clock of this rank, the device synchronised at both ends.
+        time_s: duration on the clock of this rank, the device synchronised at both ends; checkpoints saved
+            in between are left out.
         steps: batches that this rank saw.
         samples: samples that this rank saw; None where a batch has no size.
         world_samples: the same summed over all ranks.
@@ -53,6 +54,29 @@ class EpochRecord(Record):
     data_wait_s: float | None
     flops: float | None = None
     warmup: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallTimeRecord(Record):
+    """Where the wall time of one process went, cumulative: the last row of a rank is its sum.
+
+    Args:
+        start_up_s: from the start of the process (of a later training in it: from the end of the one before)
+            to the first training step's epoch: imports, data, model, strategy, the validation before it.
+        training_s: from there on.
+        epochs_s: thereof in training epochs, as ``EpochRecord.time_s`` has them.
+        data_wait_s: thereof waiting for batches; a part of ``epochs_s``.
+        validation_s: thereof in validation.
+        checkpoint_s: thereof saving checkpoints, those within a validation apart.
+    """
+
+    kind: ClassVar[str] = "wall_time"
+    start_up_s: float
+    training_s: float
+    epochs_s: float
+    data_wait_s: float
+    validation_s: float
+    checkpoint_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,5 +209,6 @@ class CarbonRecord(Record):
 
 
 RECORD_TYPES: dict[str, type[Record]] = {
-    record.kind: record for record in (EpochRecord, GPURecord, CommunicationRecord, CarbonRecord)
+    record.kind: record
+    for record in (EpochRecord, WallTimeRecord, GPURecord, CommunicationRecord, CarbonRecord)
 }

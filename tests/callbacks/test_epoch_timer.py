@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lightning_itwin.callbacks import epoch_timer
 from lightning_itwin.callbacks.epoch_timer import EpochTimer
-from lightning_itwin.records import EpochRecord, find_runs
+from lightning_itwin.records import EpochRecord, WallTimeRecord, find_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-FETCH_S, STEP_S, VALIDATION_S = 0.25, 1.0, 8.0
+FETCH_S, STEP_S, VALIDATION_S, SAVE_S = 0.25, 1.0, 8.0, 32.0
 
 
 class Clock:
@@ -304,3 +304,47 @@ def test_a_row_is_written_at_the_end_of_its_epoch(tmp_path: Path, clock: Clock) 
     [row] = rows(tmp_path)
     assert before <= row.time_unix_s <= time.time()
     assert dataclasses.replace(row, rank=1).rank == 1
+
+
+class SavedModel(TimedModel):
+    """A checkpoint takes a known time."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.clock.now_s += SAVE_S
+
+
+def wall_times(folder: Path) -> list[WallTimeRecord]:
+    [run] = find_runs(folder)
+    return list(run.of(WallTimeRecord))
+
+
+def test_where_the_wall_time_went(tmp_path: Path, clock: Clock) -> None:
+    saving = ModelCheckpoint(dirpath=tmp_path / "saved", every_n_train_steps=3, save_top_k=-1)
+    trainer = fit(tmp_path, clock, model=SavedModel(clock), callbacks=(saving,), max_epochs=3)
+    assert [(row.time_s, row.data_wait_s) for row in rows(tmp_path)] == [(6.0, 2.0)] * 3
+    last = wall_times(tmp_path)[-1]
+    assert (last.epochs_s, last.data_wait_s) == (18.0, 6.0)
+    assert last.validation_s == 3 * 2 * VALIDATION_S
+    assert last.checkpoint_s == 4 * SAVE_S  # after steps 3, 6, 9 and 12
+    assert last.training_s == last.epochs_s + last.validation_s + last.checkpoint_s
+    assert "save_checkpoint" not in vars(trainer)
+    assert len(wall_times(tmp_path)) == 4  # after each epoch, and at the end
+
+
+def test_a_training_that_fails_tells_where_its_time_went(tmp_path: Path, clock: Clock) -> None:
+    model = TimedModel(clock)
+    model.fail_at = 6
+    with pytest.raises(RuntimeError, match="own"):
+        fit(tmp_path, clock, model=model)
+    last = wall_times(tmp_path)[-1]
+    assert (last.epochs_s, last.data_wait_s) == (9.0, 2.0 + 2 * 2 * FETCH_S)
+    assert last.training_s == pytest.approx(9.0 + 2 * FETCH_S + last.validation_s)
+
+
+def test_a_second_training_starts_up_from_the_end_of_the_first(tmp_path: Path, clock: Clock) -> None:
+    before_unix_s = time.time()
+    for name in ("first", "second"):
+        fit(tmp_path / name, clock)
+    first, second = (wall_times(tmp_path / name)[-1] for name in ("first", "second"))
+    assert 0 < second.start_up_s < time.time() - before_unix_s
+    assert first.start_up_s > second.start_up_s or first.start_up_s < time.time() - before_unix_s

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_itwin.meters.epoch_clock import EpochClock
+from lightning_itwin.meters.epoch_clock import ClockTotals, EpochClock
 
 
 def run_batches(clock: EpochClock, start_s: float, batches: int, wait_s: float, step_s: float) -> float:
@@ -111,3 +111,44 @@ def test_memory_does_not_grow_with_the_epoch() -> None:
     assert len(clock._intervals_s) < 5000
     assert clock.read().steps == 10_000
     assert clock.read().time_s == pytest.approx(10_000.0)
+
+
+def test_checkpoints_are_neither_training_time_nor_step_nor_wait() -> None:
+    clock = EpochClock()
+    clock.epoch_start(0.0)
+    now_s = run_batches(clock, 0.0, batches=2, wait_s=0.5, step_s=1.5)
+    clock.checkpoint_start(now_s + 0.25)  # a quarter of a second of waiting, then the checkpoint
+    clock.checkpoint_end(now_s + 7.25)
+    now_s = run_batches(clock, now_s + 7.25, batches=2, wait_s=0.25, step_s=1.5)
+    clock.checkpoint_start(now_s)
+    clock.checkpoint_end(now_s + 3.0)
+    reading = clock.read()
+    assert (reading.time_s, reading.steps) == (4.0 + 0.25 + 1.75 + 1.75, 4)
+    assert reading.data_wait_s == 1.0 + 0.5 + 0.25
+    assert (reading.step_time_median_s, reading.step_time_p95_s) == pytest.approx((2.0, 2.0), abs=0.25)
+    assert clock.totals().checkpoint_s == 10.0
+
+
+def test_a_checkpoint_within_a_validation_is_a_part_of_that() -> None:
+    clock = EpochClock()
+    clock.epoch_start(0.0)
+    run_batches(clock, 0.0, batches=1, wait_s=0.0, step_s=1.0)
+    clock.validation_start(1.0)
+    clock.checkpoint_start(2.0)
+    clock.checkpoint_end(4.0)
+    clock.validation_end(6.0)
+    assert clock.totals() == ClockTotals(epochs_s=1.0, data_wait_s=0.0, validation_s=5.0, checkpoint_s=0.0)
+
+
+def test_totals_go_on_over_epochs() -> None:
+    clock = EpochClock()
+    for start_s in (0.0, 100.0):
+        clock.epoch_start(start_s)
+        now_s = run_batches(clock, start_s, batches=3, wait_s=0.5, step_s=1.5)
+        clock.validation_start(now_s)
+        clock.validation_end(now_s + 4.0)
+        clock.checkpoint_start(now_s + 4.0)
+        clock.checkpoint_end(now_s + 6.0)
+    clock.epoch_start(200.0)
+    run_batches(clock, 200.0, batches=1, wait_s=0.5, step_s=1.5)  # an epoch that does not end
+    assert clock.totals() == ClockTotals(epochs_s=14.0, data_wait_s=3.5, validation_s=8.0, checkpoint_s=4.0)

@@ -135,7 +135,7 @@ def test_fields_of_a_newer_version_are_passed_over() -> None:
         ("[1, 2]", "not a record of a known kind"),
         ("7", "not a record of a known kind"),
         ("{}", "not a record of a known kind"),
-        ('{"kind": "weather"}', "known kind (epoch, gpu, communication, carbon)"),
+        ('{"kind": "weather"}', "known kind (epoch, wall_time, gpu, communication, carbon)"),
         ('{"kind": ["epoch"]}', "not a record of a known kind"),
         ('{"kind": "epoch", "rank": 0}', "incomplete epoch record"),
     ],
