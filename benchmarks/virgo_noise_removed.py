@@ -110,9 +110,9 @@ def row(removal: NoiseRemoval, fit_s: float | None) -> Row:
 
 
 def oracle(data: VirgoDataModule) -> Row:
-    begin, end = data.span("test")
+    ((begin, end),) = data.stretches("test")
     background = read_channels(data.simulated_file, ["truth/background"])[0].values[begin:end]
-    strain = data.windows("test").strain.numpy()
+    strain = data.series("test")[0].values[0]
     return compare(data, strain, data.filters[0](background), None)
 
 
@@ -120,8 +120,8 @@ def wiener(data: VirgoDataModule, products: bool) -> Row:
     """Fit the filters that leave the least power in the training part; subtract in the test part."""
     start = time.perf_counter()
     taps = preset()["model"]["init_args"]["kernel_size"]
-    train, test = data.windows("train"), data.windows("test")
-    x, y = features(train.witnesses.numpy(), products), train.strain.numpy().astype(np.float64)
+    train, test = data.series("train")[0].values, data.series("test")[0].values
+    x, y = features(train[1:], products), train[0].astype(np.float64)
     count, samples = x.shape
     length = 1 << (2 * samples - 1).bit_length()
     spectra, target = np.fft.rfft(x, length), np.fft.rfft(y, length)
@@ -142,8 +142,8 @@ def wiener(data: VirgoDataModule, products: bool) -> Row:
     normal[np.diag_indices_from(normal)] += 1e-3 * np.diag(normal).mean()
     filters = linalg.solve(normal, wanted, assume_a="pos").reshape(count, taps)
     fit_s = time.perf_counter() - start
-    strain = test.strain.numpy().astype(np.float64)
-    heard = features(test.witnesses.numpy(), products)
+    strain = test[0].astype(np.float64)
+    heard = features(test[1:], products)
     noise = sum(signal.oaconvolve(h, f, mode="same") for h, f in zip(heard, filters))
     return compare(data, strain, strain - noise, fit_s)
 

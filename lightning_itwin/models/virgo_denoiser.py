@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -13,10 +15,10 @@ from torch.nn import functional
 from lightning_itwin.models.noise_removal import NoiseRemoval
 from lightning_itwin.models.warmup_cosine import warmup_cosine
 
+Batch = Sequence[Tensor]  # witnesses, strain, and what else there is
+
 _SLOW_RATE_HZ = 16.0
 _WARMUP_STEPS = 10
-
-Batch = tuple[Tensor, Tensor]
 
 
 class LongConv1d(nn.Module):
@@ -210,7 +212,7 @@ class VirgoDenoiser(LightningModule):
         return warmup_cosine(optimizer, self.trainer.estimated_stepping_batches, _WARMUP_STEPS)
 
     def _subtract(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        witnesses, strain = batch
+        witnesses, strain = batch[:2]
         if strain.shape[-1] <= 2 * self._edge:
             raise ValueError(
                 f"A window of {strain.shape[-1]} samples has none that sees a whole kernel on both sides; "

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,46 +15,51 @@ from typing import Any
 import numpy as np
 
 from lightning_itwin.optional import require
+from lightning_itwin.strain.channel_pieces import (
+    BLOCK_SAMPLES,
+    GPS_TOLERANCE_S,
+    Channel,
+    ChannelError,
+    ChannelPiece,
+)
 
-# What a dataset's attributes may be called: plain words, gwpy's dx and x0, GWOSC's Xspacing and Xstart.
+__all__ = [
+    "Channel",
+    "ChannelError",
+    "Hdf5Piece",
+    "list_channels",
+    "open_hdf5",
+    "read_attribute",
+    "read_channels",
+    "read_pieces",
+    "write_channels",
+]
+
+# What a dataset's attributes may be called: plain words, gwpy's and DeepClean's dx and x0, GWOSC's Xspacing
+# and Xstart.
 _RATE_HZ = ("sample_rate_hz", "sample_rate")
 _SPACING_S = ("dx", "Xspacing")
 _GPS_START_S = ("gps_start_s", "x0", "Xstart", "t0", "epoch")
 _UNIT = ("unit", "units", "Yunits")
 
-# A GPS time of 1.4e9 s is stored to 2.4e-7 s in double precision.
-_GPS_TOLERANCE_S = 1e-6
-
-
-class ChannelError(ValueError):
-    """A channel cannot be used as it is; the message names it, and what to do."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Channel:
-    """One evenly sampled time series.
+class Hdf5Piece(ChannelPiece):
+    """A dataset of an HDF5 file.
 
     Args:
-        name: name of the channel, such as ``"V1:Hrec_hoft_16384Hz"``.
-        values: samples, (T,).
-        sample_rate_hz: samples a second, > 0.
-        gps_start_s: GPS time of the first sample.
-        unit: unit of the samples.
-
-    >>> Channel(name="V1:X", values=np.zeros(512), sample_rate_hz=256.0, gps_start_s=10.0).gps_end_s
-    12.0
+        dataset: its path in the file.
     """
 
-    name: str
-    values: np.ndarray
-    sample_rate_hz: float
-    gps_start_s: float
-    unit: str = ""
+    dataset: str
 
-    @property
-    def gps_end_s(self) -> float:
-        """GPS time of the first sample that is not in the series."""
-        return self.gps_start_s + len(self.values) / self.sample_rate_hz
+    def blocks(self, size: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
+        with open_hdf5(self.path) as h5:
+            values = h5[self.dataset]
+            chunk = values.chunks[0] if values.chunks else 1
+            step = max(1, size // chunk) * chunk  # no chunk is read and unpacked twice
+            for begin in range(0, self.samples, step):
+                yield values[begin : begin + step].astype(np.float64)
 
 
 def read_channels(paths: str | Path | Iterable[str | Path], names: Sequence[str]) -> list[Channel]:
@@ -77,10 +82,8 @@ def read_channels(paths: str | Path | Iterable[str | Path], names: Sequence[str]
     files = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     pieces: dict[str, list[Channel]] = {name: [] for name in names}
     for file in files:
-        with open_hdf5(file) as h5:
-            for name in pieces:
-                if name in h5:
-                    pieces[name].append(_read_one(h5, name, file))
+        for piece in read_pieces(file, names):
+            pieces[piece.name].append(_in_memory(piece))
     missing = [name for name, found in pieces.items() if not found]
     if missing:
         held = sorted({name for file in files for name in list_channels(file)})
@@ -89,6 +92,22 @@ def read_channels(paths: str | Path | Iterable[str | Path], names: Sequence[str]
             f"Channels there: {', '.join(held) or 'none with a sample rate'}."
         )
     return [_join(found) for found in pieces.values()]
+
+
+def read_pieces(path: str | Path, names: Iterable[str]) -> list[Hdf5Piece]:
+    """Find channels in a file, without reading their samples.
+
+    Args:
+        path: HDF5 file.
+        names: names of datasets; those that are not in the file are passed over.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ChannelError: a dataset is not one-dimensional, not of numbers, or tells no sample rate or GPS start.
+    """
+    file = Path(path)
+    with open_hdf5(file) as h5:
+        return [_piece(h5, name, file) for name in dict.fromkeys(names) if name in h5]
 
 
 def list_channels(path: str | Path) -> list[str]:
@@ -173,7 +192,7 @@ def open_hdf5(path: Path, extra: str = "virgo") -> Any:
         raise ChannelError(f"{path} cannot be read as HDF5: {error}") from error
 
 
-def _read_one(h5: Any, name: str, file: Path) -> Channel:
+def _piece(h5: Any, name: str, file: Path) -> Hdf5Piece:
     dataset = h5[name]
     if getattr(dataset, "ndim", None) != 1 or dataset.dtype.kind not in "iuf":
         raise ChannelError(f"{name} in {file} is not a one-dimensional dataset of numbers.")
@@ -191,12 +210,24 @@ def _read_one(h5: Any, name: str, file: Path) -> Channel:
             f"{name} in {file} tells no GPS start. Give the dataset one of the attributes "
             f"{', '.join(_GPS_START_S)}, in GPS seconds."
         )
-    return Channel(
+    return Hdf5Piece(
         name=name,
-        values=dataset[()].astype(np.float64),
+        path=file,
         sample_rate_hz=rate_hz,
         gps_start_s=start_s,
+        samples=len(dataset),
         unit=_text(_first(dataset.attrs, _UNIT) or ""),
+        dataset=name,
+    )
+
+
+def _in_memory(piece: ChannelPiece) -> Channel:
+    return Channel(
+        name=piece.name,
+        values=np.concatenate([np.zeros(0), *piece.blocks()]),
+        sample_rate_hz=piece.sample_rate_hz,
+        gps_start_s=piece.gps_start_s,
+        unit=piece.unit,
     )
 
 
@@ -235,7 +266,7 @@ def _join(pieces: list[Channel]) -> Channel:
                 f"{after.sample_rate_hz:g} Hz at GPS {after.gps_start_s:.6f}."
             )
         gap_s = after.gps_start_s - before.gps_end_s
-        if abs(gap_s) > _GPS_TOLERANCE_S:
+        if abs(gap_s) > GPS_TOLERANCE_S:
             raise ChannelError(
                 f"{before.name} has {'a gap' if gap_s > 0 else 'an overlap'} of {abs(gap_s):g} s between "
                 f"files at GPS {before.gps_end_s:.6f}. Give files that follow each other."

@@ -1,74 +1,92 @@
 """VirgoDataModule: windows of a detector's strain and of the channels that witness its noise."""
 
-# B batch, W witnesses, T samples of a window
+# B batch, C channels, W witnesses, T samples of a window, S stretches
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows
+from lightning_itwin.datamodules.batch_loader import BatchLoader, OrderedBatches
+from lightning_itwin.datamodules.ranked import RankedDataModule
+from lightning_itwin.datamodules.virgo.settings import PARTS, SegmentSettings, SplitSettings
+from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows, Stretch
+from lightning_itwin.datamodules.virgo.usable_time import check_training, usable_segments
+from lightning_itwin.datamodules.virgo.whitened import (
+    FILTER_S,
+    filtered,
+    filters_of,
+    filters_state,
+    make_filters,
+)
+from lightning_itwin.datamodules.virgo.window_order import ConsecutiveOrder, TrainingOrder, segment_blocks
 from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
-from lightning_itwin.strain.aligned_channels import AlignedChannels, align_channels
-from lightning_itwin.strain.hdf5_channels import (
-    ChannelError,
-    list_channels,
-    read_attribute,
-    read_channels,
-)
-from lightning_itwin.strain.whitening import (
-    LOWEST_BAND_HZ,
-    TAPER_HZ,
-    ZeroPhaseFilter,
-    equalising_filter,
-    whitening_filter,
-)
+from lightning_itwin.strain.aligned_channels import AlignedChannels
+from lightning_itwin.strain.channel_cache import ChannelCache
+from lightning_itwin.strain.channel_list import ListedChannel, read_channel_list
+from lightning_itwin.strain.channel_pieces import ChannelError
+from lightning_itwin.strain.hdf5_channels import read_attribute
+from lightning_itwin.strain.resampling import reach_s
+from lightning_itwin.strain.sources import find_files, names_in
+from lightning_itwin.strain.whitening import LOWEST_BAND_HZ, TAPER_HZ, ZeroPhaseFilter
 
-FILTER_S = 2.0
-GUARD_S = 4.0
-SPLIT = {"train": 0.60, "val": 0.15, "test": 0.25}
 _FILE_FORMAT = 1  # goes up when the simulator makes other samples of the same parameters
 _SIMULATOR = VirgoSimulator()
+_SEGMENTS = SegmentSettings()
+_SPLIT = SplitSettings()
+_READ_AHEAD = 2
 
 
-class VirgoDataModule(LightningDataModule):
-    """Windows of strain and witness channels, from HDF5 files or from a simulated detector.
+class VirgoDataModule(RankedDataModule):
+    """Windows of strain and witness channels, from GWF frames, HDF5 files or a simulated detector.
 
-    A batch is ``(witnesses, strain)``: (B, W, T) and (B, T), float32. The strain is whitened inside
-    ``band_hz`` and has unit variance; a witness is whitened inside the band and, apart from that, has its
-    part below 3 Hz scaled to unit variance. Means, spectra and scales come from the training part alone.
+    A batch is a ``StrainBatch``: witnesses (B, W, T), strain (B, T), GPS time and number of the first sample.
+    Values are as in the files, at one sample rate; with ``whiten`` the strain is whitened inside ``band_hz``
+    and has unit variance, and a witness is whitened inside the band and, apart from that, has its part below
+    3 Hz scaled to unit variance, by filters that the training part sets and checkpoints keep.
 
-    The data are split in time: the first 60 % for training, then 15 % for validation and 25 % for test, with
-    4 s left out in between; each part is filtered by itself, so that no sample enters two of them. Training
-    windows overlap by ``window_s - stride_s``, others by half. ``predict`` goes over all the data.
+    Channels are read once, checked, resampled onto the strain's clock and kept as a float32 memory map in
+    ``data_dir``; what is put right is said in one warning, what cannot be used is refused with every fault
+    in one message. Time in which a channel has a gap or samples that are not finite, and time that flags or
+    segment files exclude, is left out.
+
+    The usable time is split in the order of time, with a guard left out in between, so that no sample of a
+    file enters two parts, filters included. Training windows are shuffled and dealt to the processes, each to
+    one; a training that stopped in the middle of an epoch goes on with the very next batch. Windows of
+    validation, test and ``predict`` cover their part, each window once over all processes.
 
     Args:
-        data_dir: folder of simulated files, under the current folder unless absolute. A file is made once for
-            each set of the simulator's parameters; processes that make it at the same time do not collide.
-        path: HDF5 file or files of your own instead of simulated ones; a channel may continue from file to
-            file. Attributes for sample rate and GPS start are understood as this package, gwpy and GWOSC
-            write them.
-        channels: names of the datasets, the strain first; not needed for files of our own simulator.
+        data_dir: folder of simulated files and of memory maps, under the current folder unless absolute.
+        path: GWF or HDF5 files of your own instead of simulated ones: file, folder, pattern or several. A
+            channel may continue from file to file or have a file of its own. Attributes for sample rate and
+            GPS start are understood as this package, gwpy, DeepClean and GWOSC write them.
+        channels: names of the channels, the strain first; or the path of a channel list file. Not needed for
+            files of our own simulator.
         simulator: parameters of the simulated detector, where no ``path`` is given.
         sample_rate_hz: rate to which all channels are resampled.
         band_hz: lower and upper edge of the band in which noise is looked for; from 7 Hz to 2 Hz below
             half the sample rate.
-        window_s: length of a window.
+        window_s: length of a training window.
         stride_s: time from one training window to the next.
-        batch_size: windows in a batch of one process.
+        batch_size: training windows in a batch of one process; longer windows come in smaller batches.
+        whiten: whether batches are whitened.
+        evaluation_window_s: length of a window of validation, test and ``predict``; None takes ``window_s``.
+        evaluation_overlap_s: time that two of them share at least; None takes half a window.
+        segments: which time is used.
+        split: shares of training, validation and test.
+        seed: of the shuffle.
 
     Raises:
         ValueError: a value is outside its range.
-        ChannelError: in ``setup``: a channel is missing, constant, a copy, not finite, or does not fit the
-            others' clock; or the data are too short.
+        ChannelError: in ``prepare_data`` or ``setup``: channels cannot be used, or the data are too short.
 
     >>> module = VirgoDataModule(simulator=VirgoSimulator(duration_s=64.0), batch_size=8)
     >>> module.window, module.sample_rate_hz
@@ -79,13 +97,19 @@ class VirgoDataModule(LightningDataModule):
         self,
         data_dir: str = "data/virgo",
         path: str | list[str] | None = None,
-        channels: list[str] | None = None,
+        channels: list[str] | str | None = None,
         simulator: VirgoSimulator = _SIMULATOR,
         sample_rate_hz: float = 512.0,
         band_hz: tuple[float, float] = (20.0, 200.0),
         window_s: float = 4.0,
         stride_s: float = 0.25,
         batch_size: int = 32,
+        whiten: bool = False,
+        evaluation_window_s: float | None = None,
+        evaluation_overlap_s: float | None = None,
+        segments: SegmentSettings = _SEGMENTS,
+        split: SplitSettings = _SPLIT,
+        seed: int = 42,
     ) -> None:
         super().__init__()
         low_hz, high_hz = band_hz
@@ -95,7 +119,7 @@ class VirgoDataModule(LightningDataModule):
                 f"band_hz must rise and lie between {LOWEST_BAND_HZ:g} and {highest_hz:g} Hz ({TAPER_HZ:g} "
                 f"Hz below half the sample rate of {sample_rate_hz:g} Hz), not {list(band_hz)}."
             )
-        if channels is not None and (len(channels) < 2 or len(set(channels)) < len(channels)):
+        if isinstance(channels, list) and (len(channels) < 2 or len(set(channels)) < len(channels)):
             raise ValueError(
                 f"channels must name the strain and then at least one witness, each once, not {channels}."
             )
@@ -104,25 +128,45 @@ class VirgoDataModule(LightningDataModule):
                 f"stride_s must be > 0 and at most window_s, and batch_size at least 1, not {stride_s}, "
                 f"{window_s} and {batch_size}."
             )
+        longer_s = window_s if evaluation_window_s is None else evaluation_window_s
+        shared_s = longer_s / 2 if evaluation_overlap_s is None else evaluation_overlap_s
+        if longer_s < window_s or not 0 <= shared_s < longer_s:
+            raise ValueError(
+                "evaluation_window_s must be at least window_s, and evaluation_overlap_s at least 0 and "
+                f"below it, not {evaluation_window_s}, {window_s} and {evaluation_overlap_s}."
+            )
         # What the model's hyperparameters do not say; a name in both would have to be equal to the type.
         self.save_hyperparameters("window_s", "stride_s", "batch_size")
         self.data_dir = Path(data_dir)
-        self.path = path
-        self.channels = channels
-        self.simulator = simulator
+        self.path, self.channels, self.simulator = path, channels, simulator
         self.sample_rate_hz = sample_rate_hz
         self.band_hz = (low_hz, high_hz)
         self.window = round(window_s * sample_rate_hz)
         self.stride = max(1, round(stride_s * sample_rate_hz))
-        self.batch_size = batch_size
+        self.evaluation_window = round(longer_s * sample_rate_hz)
+        self.evaluation_overlap = round(shared_s * sample_rate_hz)
+        self.batch_size, self.whiten, self.seed = batch_size, whiten, seed
+        self.segments, self.split = segments, split
         self._aligned: AlignedChannels | None = None
-        # After setup: one filter a channel, the strain's first.
-        self.filters: list[ZeroPhaseFilter] = []
+        self._filters: list[ZeroPhaseFilter] = []
+        self._parts: dict[str, np.ndarray] = {}
+
+    @property
+    def aligned(self) -> AlignedChannels:
+        """All channels on one clock, and the segments that may be used; known after ``setup``."""
+        if self._aligned is None:
+            raise RuntimeError("VirgoDataModule has no data before setup(); the Trainer calls it, or you do.")
+        return self._aligned
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, the strain first; known after ``setup``."""
+        return self.aligned.names
 
     @property
     def num_witnesses(self) -> int:
         """Number of witness channels, known after ``setup``."""
-        return len(self._data.names) - 1
+        return len(self.aligned.names) - 1
 
     @property
     def simulated_file(self) -> Path:
@@ -130,120 +174,159 @@ class VirgoDataModule(LightningDataModule):
         key = json.dumps([_FILE_FORMAT, asdict(self.simulator)], sort_keys=True)
         return self.data_dir / f"virgo_{hashlib.sha256(key.encode()).hexdigest()[:12]}.h5"
 
+    @property
+    def source_files(self) -> list[Path]:
+        """Files that the channels come from."""
+        return find_files(self.simulated_file if self.path is None else self.path)
+
+    @property
+    def filters(self) -> list[ZeroPhaseFilter]:
+        """With ``whiten``, one filter a channel, the strain's first; known after ``setup``."""
+        if not self._filters:
+            self._filters = make_filters(self.aligned, self.stretches("train"), self.band_hz)
+        return self._filters
+
     def prepare_data(self) -> None:
         if self.path is None and not self.simulated_file.is_file():
             self.simulator.write(self.simulated_file)
+        self._open()
 
     def setup(self, stage: str | None = None) -> None:
         if self._aligned is not None:
             return
-        self.prepare_data()  # for a node that does not see the folder where rank 0 has written
-        paths = self.simulated_file if self.path is None else self.path
-        names = self.channels or self._names_in(paths)
-        aligned = align_channels(read_channels(paths, names), self.sample_rate_hz)
-        self._check(aligned)
-        begin, end = self._span(aligned, "train")
-        training = aligned.values[:, begin:end]
-        still = [name for name, values in zip(aligned.names, training) if np.ptp(values) == 0]
-        if still:
-            raise ChannelError(
-                f"Constant over the training part, the first {SPLIT['train']:.0%} of the data: "
-                f"{', '.join(still)}. Leave these channels out, or choose another time."
-            )
-        common = {"sample_rate_hz": self.sample_rate_hz, "length_s": FILTER_S}
-        self.filters = [whitening_filter(training[0], band_hz=self.band_hz, **common)] + [
-            equalising_filter(values, band_hz=self.band_hz, bandwidth_hz=bandwidth_hz, **common)
-            for values, bandwidth_hz in zip(training[1:], aligned.bandwidth_hz[1:])
-        ]
-        self._aligned = aligned
-
-    def windows(self, part: str, stride: int | None = None) -> StrainWindows:
-        """Give the windows of one part of the data.
-
-        Args:
-            part: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for the data from end to end.
-            stride: samples from one window to the next; half a window by default.
-        """
-        data = self._data
-        begin, end = self.span(part)
-        filtered = np.stack(
-            [flatten(values[begin:end]) for flatten, values in zip(self.filters, data.values)]
-        ).astype(np.float32)
-        series = torch.from_numpy(filtered)
-        lost = (end - begin - series.shape[1]) // 2
-        return StrainWindows(
-            series[1:],
-            series[0],
-            window=self.window,
-            stride=stride or self.window // 2,
-            gps_start_s=data.gps_start_s + (begin + lost) / self.sample_rate_hz,
-            sample_rate_hz=self.sample_rate_hz,
-        )
-
-    def span(self, part: str) -> tuple[int, int]:
-        """Give the first sample of a part of the aligned data, and the one after its last.
-
-        Args:
-            part: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        """
-        return self._span(self._data, part)
-
-    def train_dataloader(self) -> DataLoader:
-        # A last batch of another size would make its step unlike the others, and its gradient noisier.
-        windows = self.windows("train", self.stride)
-        whole_batches = len(windows) >= self.batch_size
-        return DataLoader(windows, batch_size=self.batch_size, shuffle=True, drop_last=whole_batches)
-
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(self.windows("val"), batch_size=self.batch_size)
-
-    def test_dataloader(self) -> DataLoader:
-        return DataLoader(self.windows("test"), batch_size=self.batch_size)
-
-    def predict_dataloader(self) -> DataLoader:
-        return DataLoader(self.windows("all"), batch_size=self.batch_size)
-
-    @property
-    def _data(self) -> AlignedChannels:
-        if self._aligned is None:
-            raise RuntimeError("VirgoDataModule has no data before setup(); the Trainer calls it, or you do.")
-        return self._aligned
-
-    def _names_in(self, paths: str | Path | list[str]) -> list[str]:
-        first = paths if isinstance(paths, (str, Path)) else paths[0]
-        listed = read_attribute(first, "channels")
-        if listed is None:
-            raise ChannelError(
-                f"{first} does not say which of its channels is the strain: give channels=[strain, witness, "
-                f"...]. Channels there: {', '.join(list_channels(first)) or 'none with a sample rate'}."
-            )
-        return json.loads(listed)
-
-    def _check(self, aligned: AlignedChannels) -> None:
+        if self.path is None and not self.simulated_file.is_file():
+            self.simulator.write(self.simulated_file)  # for a node that does not see rank 0's folder
+        aligned, words = usable_segments(self._open(), self.source_files, self.segments, self.window)
         if aligned.bandwidth_hz[0] < self.band_hz[1]:
             raise ChannelError(
                 f"{aligned.names[0]}, the strain, holds nothing above {aligned.bandwidth_hz[0]:g} Hz, half "
                 f"its sample rate; lower band_hz, now {list(self.band_hz)}."
             )
-        shortest = min(end - begin for begin, end in (self._span(aligned, part) for part in SPLIT))
-        needed = self.window + round(FILTER_S * self.sample_rate_hz)
-        if shortest < needed:
-            window_s = self.window / self.sample_rate_hz
-            needed_s = 2 * GUARD_S + needed / self.sample_rate_hz / min(SPLIT.values())
-            raise ChannelError(
-                f"The channels have {aligned.duration_s:g} s in common; a window of {window_s:g} s in each "
-                f"of the three parts needs {math.ceil(needed_s)} s or more."
-            )
+        if words:
+            rank_zero_warn("\n".join(words), stacklevel=2)
+        reach = max(reach_s(own_hz, self.sample_rate_hz) for own_hz in aligned.own_rate_hz)
+        guard = round(max(self.split.guard_s, 2 * reach) * self.sample_rate_hz)
+        parts = self.split.parts(aligned.segments, guard)
+        needed = self.window + (round(FILTER_S * self.sample_rate_hz) if self.whiten else 0)
+        check_training(aligned, parts, self.split, guard, needed)
+        self._parts, self._aligned = parts, aligned
 
-    def _span(self, aligned: AlignedChannels, part: str) -> tuple[int, int]:
-        guard = round(GUARD_S * self.sample_rate_hz)
-        if part == "all":
-            return 0, aligned.values.shape[1]
-        samples = aligned.values.shape[1] - 2 * guard
-        begin = 0
-        for name, share in SPLIT.items():
-            end = begin + int(share * samples)
-            if name == part:
-                return begin, end
-            begin = end + guard
-        raise ValueError(f"There is no part {part!r}; the parts are {', '.join(SPLIT)} and all.")
+    def stretches(self, part: str) -> np.ndarray:
+        """Give the time of a part: ranges of samples without a gap, in the order of time, int64 (S, 2).
+
+        Args:
+            part: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for all usable time, guards included.
+        """
+        self.aligned  # noqa: B018  says that there are no data yet
+        if part not in self._parts:
+            raise ValueError(f"There is no part {part!r}; the parts are {', '.join(PARTS)} and all.")
+        return self._parts[part]
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """Give all channels over a range of samples as they are in the memory map, float64 (C, n).
+
+        Args:
+            begin: first sample on the clock.
+            end: the sample after the last.
+        """
+        return self.aligned.values[:, begin:end].astype(np.float64)
+
+    def blocks(self, part: str, segment: int, hop: int, per_block: int = 64) -> list[tuple[int, int]]:
+        """Give this process's blocks for sums over segments, such as Welch's; see ``segment_blocks``.
+
+        Args:
+            part: see ``stretches``.
+            segment: samples of a segment.
+            hop: samples from one segment to the next.
+            per_block: segments of a block, at most.
+        """
+        return segment_blocks(self.stretches(part), segment, hop, per_block, self._rank, self._world_size)
+
+    def series(self, part: str) -> list[Stretch]:
+        """Give the stretches of a part with their values as batches have them: raw, or whitened.
+
+        Args:
+            part: see ``stretches``.
+        """
+        stretches = self.stretches(part)
+        if self.whiten:
+            return filtered(self.aligned, stretches, self.filters)
+        return [
+            Stretch(values=self.aligned.values[:, begin:end], start=begin)
+            for begin, end in stretches.tolist()
+        ]
+
+    def windows(self, part: str, stride: int | None = None) -> StrainWindows:
+        """Give the windows of a part.
+
+        Args:
+            part: see ``stretches``.
+            stride: samples from one window to the next, as for training; without, windows are those of
+                evaluation and cover the part.
+        """
+        series, clock = self.series(part), self.aligned.clock
+        if stride is not None:
+            return StrainWindows.sliding(series, clock, self.window, stride)
+        return StrainWindows.covering(
+            series, clock, self.evaluation_window, self.evaluation_overlap, self.window
+        )
+
+    def train_dataloader(self) -> BatchLoader:
+        windows = self.windows("train", self.stride)
+        order = TrainingOrder(
+            events=len(windows),
+            batch_size=self.batch_size,
+            rank=self._rank,
+            world_size=self._world_size,
+            shuffle_block=1,
+            seed=self.seed,
+            fingerprint=zlib.crc32(windows.starts.tobytes() + repr(self.channel_names).encode()),
+        )
+        return BatchLoader(OrderedBatches(windows, order, self._epoch, _READ_AHEAD))
+
+    def val_dataloader(self) -> BatchLoader:
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._evaluation("test")
+
+    def predict_dataloader(self) -> BatchLoader:
+        return self._evaluation("all")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"filters": filters_state(self._filters)} if self._filters else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "filters" in state_dict:
+            self._filters = filters_of(state_dict["filters"])
+
+    def _evaluation(self, part: str) -> BatchLoader:
+        windows = self.windows(part)
+        order = ConsecutiveOrder(
+            lengths=windows.lengths,
+            batch_size=max(1, self.batch_size * self.window // self.evaluation_window),
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+        return BatchLoader(OrderedBatches(windows, order, lambda: 0, _READ_AHEAD))
+
+    def _open(self) -> AlignedChannels:
+        files = self.source_files
+        listed = self._listed(files)
+        return ChannelCache(self.data_dir / "channels").open(
+            files, listed, self.sample_rate_hz, leave_out=self.segments.leave_out_faulty
+        )
+
+    def _listed(self, files: Sequence[Path]) -> list[ListedChannel]:
+        if isinstance(self.channels, str):
+            return read_channel_list(self.channels)
+        if self.channels is not None:
+            return [ListedChannel(name=name) for name in self.channels]
+        first = files[0]
+        told = None if first.suffix.lower() == ".gwf" else read_attribute(first, "channels")
+        if told is None:
+            raise ChannelError(
+                f"{first} does not say which of its channels is the strain: give channels=[strain, witness, "
+                f"...]. Channels there: {', '.join(names_in(first)) or 'none with a sample rate'}."
+            )
+        return [ListedChannel(name=name) for name in json.loads(told)]

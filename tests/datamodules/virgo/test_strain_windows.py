@@ -1,35 +1,37 @@
+import numpy as np
 import pytest
-import torch
 
-from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows
+from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows, Stretch
+from lightning_itwin.strain.alignment import Clock
 
-
-def windows(samples=20, window=8, stride=3):
-    series = torch.arange(float(samples))
-    return StrainWindows(
-        torch.stack([series, -series]),
-        series + 100,
-        window=window,
-        stride=stride,
-        gps_start_s=50.0,
-        sample_rate_hz=2.0,
-    )
+CLOCK = Clock(gps_start_s=100.0, sample_rate_hz=4.0, samples=100)
 
 
-def test_windows_cover_the_series_at_their_stride():
-    data = windows()
-    assert len(data) == 5
-    witnesses, strain = data[4]
-    assert witnesses.tolist() == [list(range(12, 20)), [-float(t) for t in range(12, 20)]]
-    assert strain.tolist() == [float(t) for t in range(112, 120)]
-    assert data.gps_start_s(4) == 56.0
+def stretch(begin, end):
+    values = np.arange(begin, end, dtype=np.float32) + 1000 * np.arange(3, dtype=np.float32)[:, None]
+    return Stretch(values=values, start=begin)
 
 
-def test_the_last_window_ends_within_the_series():
-    assert [len(windows(samples)) for samples in (7, 8, 10, 11)] == [0, 1, 1, 2]
+def test_windows_slide_inside_each_stretch():
+    windows = StrainWindows.sliding([stretch(0, 10), stretch(20, 27)], CLOCK, window=4, stride=3)
+    assert windows.starts.tolist() == [0, 3, 6, 20, 23]
+    batch = windows.gather(np.array([4, 0, 2]))
+    np.testing.assert_array_equal(batch.strain, np.array([23, 0, 6])[:, None] + np.arange(4))
+    np.testing.assert_array_equal(batch.witnesses[:, 1], batch.strain + 2000)
+    assert batch.gps_s.tolist() == [105.75, 100.0, 101.5]
+    assert batch.start.tolist() == [23, 0, 6]
 
 
-@pytest.mark.parametrize("index", [-1, 5])
-def test_there_are_no_other_windows(index):
-    with pytest.raises(IndexError, match="of 5"):
-        windows()[index]
+def test_covering_windows_end_with_their_stretch():
+    stretches = [stretch(0, 22), stretch(30, 36), stretch(40, 43)]
+    windows = StrainWindows.covering(stretches, CLOCK, window=8, overlap=2, shortest=4)
+    assert windows.starts.tolist() == [0, 6, 12, 14, 30, 32]
+    assert windows.lengths.tolist() == [8, 8, 8, 8, 4, 4]
+    assert windows[4].strain.tolist() == [[30, 31, 32, 33]]
+
+
+def test_a_window_that_is_not_there_is_an_index_error():
+    windows = StrainWindows.sliding([stretch(0, 3)], CLOCK, window=4, stride=1)
+    assert len(windows) == 0
+    with pytest.raises(IndexError, match="Window 0 of 0"):
+        windows[0]
