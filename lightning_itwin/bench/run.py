@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ class Sweep:
         if reason := unavailable(cell.strategy):
             return ended(status="failed", wall_s=0.0, reason=reason)
         write_json(self._order_file(cell), dataclasses.asdict(self._order(cell)))
+        started_unix_s = time.time()
         running = self._launcher.start(self._world(cell))
         try:
             end = running.wait()
@@ -133,6 +135,7 @@ class Sweep:
             reason=end.reason,
             log=str(log.relative_to(self.folder)),
             log_tail=end.log_tail,
+            started_unix_s=started_unix_s,
         )
 
     def _done(self, cell: Cell) -> bool:

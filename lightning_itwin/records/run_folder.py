@@ -47,6 +47,7 @@ class RunOutcome:
         reason: why it failed, one line; empty for ``"ok"``.
         log: path of the log, relative to the sweep's folder.
         log_tail: the log's last lines, for a run that failed.
+        started_unix_s: wall clock at the start of its processes.
     """
 
     strategy: str
@@ -57,6 +58,7 @@ class RunOutcome:
     reason: str = ""
     log: str = ""
     log_tail: str = ""
+    started_unix_s: float | None = None
 
     def write(self, folder: Path) -> None:
         """Write it into the run's folder."""

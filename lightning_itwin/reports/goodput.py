@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from lightning_itwin.records import CommunicationRecord, Run, WallTimeRecord
+from lightning_itwin.records import CommunicationRecord, Run, RunOutcome, WallTimeRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class GoodputLedger:
         straggler_wait_s: exposed communication beyond that of the rank that exposes least.
         data_wait_s: waiting for the next batch.
         validation_and_checkpoint_s: validation, and saving checkpoints.
-        start_up_s: from the start of the process to its first training epoch.
+        start_up_s: from the launch, or the start of the process, to its first training epoch.
         idle_s: the rest: hooks, logging, gaps within steps and between epochs, leaving the world.
 
     Reference:
@@ -82,28 +82,43 @@ def goodput_ledger(run: Run) -> GoodputLedger | None:
     for window in run.of(CommunicationRecord):
         windows.setdefault(window.rank, []).append(window)
     everywhere = [window for of_rank in windows.values() for window in of_rank]
-    outside_s = run.outcome.wall_s if run.outcome is not None and run.outcome.status == "ok" else None
-    return _mean(_of_rank(wall, windows.get(rank, everywhere), outside_s) for rank, wall in last.items())
+    outcome = run.outcome if run.outcome is not None and run.outcome.status == "ok" else None
+    return mean_ledger(_of_rank(wall, windows.get(rank, everywhere), outcome) for rank, wall in last.items())
+
+
+def mean_ledger(ledgers: Iterable[GoodputLedger]) -> GoodputLedger:
+    """Give the mean of at least one ledger."""
+    rows = [asdict(ledger) for ledger in ledgers]
+    return GoodputLedger(**{name: statistics.fmean(row[name] for row in rows) for name in rows[0]})
 
 
 def _of_rank(
-    wall: WallTimeRecord, windows: Sequence[CommunicationRecord], outside_s: float | None
+    wall: WallTimeRecord, windows: Sequence[CommunicationRecord], outcome: RunOutcome | None
 ) -> GoodputLedger:
     stepping_s = max(0.0, wall.epochs_s - wall.data_wait_s)
     communication, wait, gap = _shares_of_steps(windows)
     spent_s = wall.epochs_s + wall.validation_s + wall.checkpoint_s
-    left_s = max(0.0, wall.training_s - spent_s)
-    if outside_s is not None:
-        left_s += max(0.0, outside_s - wall.start_up_s - wall.training_s)
+    launch_s, end_s = _outside(wall, outcome) if outcome is not None else (0.0, 0.0)
     return GoodputLedger(
         computation_s=stepping_s * (1 - communication - wait - gap),
         exposed_communication_s=stepping_s * communication,
         straggler_wait_s=stepping_s * wait,
         data_wait_s=wall.data_wait_s,
         validation_and_checkpoint_s=wall.validation_s + wall.checkpoint_s,
-        start_up_s=wall.start_up_s,
-        idle_s=stepping_s * gap + left_s,
+        start_up_s=launch_s + wall.start_up_s,
+        idle_s=stepping_s * gap + max(0.0, wall.training_s - spent_s) + end_s,
     )
+
+
+def _outside(wall: WallTimeRecord, outcome: RunOutcome) -> tuple[float, float]:
+    """Give what the launcher saw before the process of a rank began, and after its last row."""
+    inside_s = wall.start_up_s + wall.training_s
+    outside_s = max(0.0, outcome.wall_s - inside_s)
+    if outcome.started_unix_s is None:
+        return 0.0, outside_s
+    launch_s = wall.time_unix_s - inside_s - outcome.started_unix_s
+    launch_s = min(max(0.0, launch_s), outside_s)
+    return launch_s, outside_s - launch_s
 
 
 def _shares_of_steps(windows: Sequence[CommunicationRecord]) -> tuple[float, float, float]:
@@ -116,8 +131,3 @@ def _shares_of_steps(windows: Sequence[CommunicationRecord]) -> tuple[float, flo
     shares = [(exposed_s - wait_s) / stepping_s, wait_s / stepping_s]
     idle = min(sum(window.idle_s for window in windows) / stepping_s, max(0.0, 1.0 - sum(shares)))
     return shares[0], shares[1], max(0.0, idle)
-
-
-def _mean(ledgers: Iterable[GoodputLedger]) -> GoodputLedger:
-    rows = [asdict(ledger) for ledger in ledgers]
-    return GoodputLedger(**{name: statistics.fmean(row[name] for row in rows) for name in rows[0]})

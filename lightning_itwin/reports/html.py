@@ -18,6 +18,7 @@ from lightning_itwin.pages import (
 from lightning_itwin.pages import page as whole_page
 from lightning_itwin.reports.comparability import batch_rule
 from lightning_itwin.reports.figures import Figure
+from lightning_itwin.reports.goodput_page import ledger_section, ledger_style
 from lightning_itwin.reports.html_facts import how_it_was_measured, what_the_words_mean
 from lightning_itwin.reports.html_tables import more_table, results_table, runs_table
 from lightning_itwin.reports.recommendation import Recommendation
@@ -65,6 +66,7 @@ def page(
             _choices(recommendations),
             _results(study, recommendations, files),
             _figures(figures),
+            ledger_section(study),
             how_it_was_measured(study, environment, sweep),
             _runs(study),
             what_the_words_mean(),
@@ -77,7 +79,7 @@ def page(
                 if figure.specification is not None
             }
         ),
-        style=chart_style(),
+        style=chart_style() + ledger_style(),
         head=NOSCRIPT,
     )
 

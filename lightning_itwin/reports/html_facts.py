@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning_itwin.pages import facts as fact_list
 from lightning_itwin.pages import glossary, section
+from lightning_itwin.reports.goodput_page import PARTS, TERM
 from lightning_itwin.reports.metrics import TERMS
 from lightning_itwin.reports.scalability import Scalability
 
@@ -81,7 +82,7 @@ def _command(study: Scalability, sweep: Mapping[str, Any]) -> str:
 
 def what_the_words_mean() -> str:
     """Give the glossary."""
-    return section("terms", "What the words mean", glossary(TERMS))
+    return section("terms", "What the words mean", glossary((*TERMS, TERM, *PARTS)))
 
 
 def _shown(value: object) -> str:

@@ -18,6 +18,7 @@ from lightning_itwin.records.gpu_energy import (
     summarize_gpus,
 )
 from lightning_itwin.records.schema import RECORD_TYPES, Record
+from lightning_itwin.reports.goodput import GoodputLedger, goodput_ledger
 from lightning_itwin.reports.scaling import per_1000_samples
 
 # by kind of record: the fields that hold numbers, and whether they may be None
@@ -61,6 +62,7 @@ class RunValues:
         energy_kwh, emissions_kg: of all nodes, the whole run.
         measured_percent: share of the energy that came from a sensor.
         samples: samples trained on in the whole run.
+        ledger: where its wall time went; None where no rank told.
     """
 
     name: str
@@ -91,6 +93,7 @@ class RunValues:
     emissions_kg: float | None = None
     measured_percent: float | None = None
     samples: int | None = None
+    ledger: GoodputLedger | None = None
 
     @property
     def ok(self) -> bool:
@@ -143,6 +146,7 @@ def read_run_values(run: Run, root: Path) -> RunValues:
         wall_s=outcome.wall_s if outcome else None,
         manifest=manifest,
         notes=notes,
+        ledger=goodput_ledger(run),
     )
     return _with_energy(_with_communication(_with_epochs(values, epochs), run), run)
 

@@ -15,6 +15,7 @@ from lightning_itwin.records import (
     RecordWriter,
     RunManifest,
     RunOutcome,
+    WallTimeRecord,
 )
 from lightning_itwin.records.run_folder import MANIFEST, rank_file
 
@@ -94,6 +95,20 @@ def window(rank: int, **changes: Any) -> CommunicationRecord:
         "source": "cpu-trace",
     }
     return CommunicationRecord(**{**fields, **changes})
+
+
+def wall_time(rank: int = 0, second: float = 200.0, **changes: Any) -> WallTimeRecord:
+    fields = {
+        "time_unix_s": START_S + second,
+        "rank": rank,
+        "start_up_s": 10.0,
+        "training_s": 90.0,
+        "epochs_s": 60.0,
+        "data_wait_s": 10.0,
+        "validation_s": 15.0,
+        "checkpoint_s": 5.0,
+    }
+    return WallTimeRecord(**{**fields, **changes})
 
 
 def gpu(index: int, second: float, *, rank: int = 0, power_w: float = 300.0, **changes: Any) -> GPURecord:

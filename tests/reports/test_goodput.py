@@ -5,24 +5,10 @@ from typing import Any
 
 import pytest
 
-from lightning_itwin.records import Run, WallTimeRecord
+from lightning_itwin.records import Run
 from lightning_itwin.records.run_folder import MANIFEST, RunOutcome
 from lightning_itwin.reports.goodput import GoodputLedger, goodput_ledger
-from tests.reports.synthetic import MANIFEST_OF_DDP, START_S, window, write_records
-
-
-def wall_time(rank: int = 0, second: float = 200.0, **changes: Any) -> WallTimeRecord:
-    fields = {
-        "time_unix_s": START_S + second,
-        "rank": rank,
-        "start_up_s": 10.0,
-        "training_s": 90.0,
-        "epochs_s": 60.0,
-        "data_wait_s": 10.0,
-        "validation_s": 15.0,
-        "checkpoint_s": 5.0,
-    }
-    return WallTimeRecord(**{**fields, **changes})
+from tests.reports.synthetic import MANIFEST_OF_DDP, START_S, wall_time, window, write_records
 
 
 def run_of(folder: Path, *records: Any, outcome: RunOutcome | None = None) -> Run:
@@ -33,8 +19,8 @@ def run_of(folder: Path, *records: Any, outcome: RunOutcome | None = None) -> Ru
     return Run.read(folder)
 
 
-def outcome(wall_s: float, status: str = "ok") -> RunOutcome:
-    return RunOutcome(strategy="ddp", workers=1, repeat=0, status=status, wall_s=wall_s)
+def outcome(wall_s: float, status: str = "ok", **more: Any) -> RunOutcome:
+    return RunOutcome(strategy="ddp", workers=1, repeat=0, status=status, wall_s=wall_s, **more)
 
 
 def test_a_run_whose_communication_was_not_profiled(tmp_path: Path) -> None:
@@ -75,6 +61,14 @@ def test_what_the_launcher_saw_beyond_the_processes_is_idle(tmp_path: Path) -> N
     ledger = goodput_ledger(run_of(tmp_path, wall_time(), outcome=outcome(104.0)))
     assert ledger is not None
     assert (ledger.wall_s, ledger.idle_s) == (104.0, 14.0)
+
+
+def test_what_the_launcher_saw_before_the_process_is_start_up(tmp_path: Path) -> None:
+    # the last row is at 200 s, the process began 100 s before it, and was launched at 97 s
+    seen = outcome(105.0, started_unix_s=START_S + 97)
+    ledger = goodput_ledger(run_of(tmp_path, wall_time(), outcome=seen))
+    assert ledger is not None
+    assert (ledger.wall_s, ledger.start_up_s, ledger.idle_s) == (105.0, 13.0, 12.0)
 
 
 def test_a_run_that_hung_is_told_up_to_its_last_row(tmp_path: Path) -> None:
