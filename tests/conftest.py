@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.launch.slurm_daemons import Slurm
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,3 +28,25 @@ def install_nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     from tests.fakes.nvml import FakeNVML
 
     return lambda *gpus, **errors: FakeNVML(*gpus, errors=errors).install(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def slurm_daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """A SLURM of two nodes, one for all tests; they are skipped where it is not installed."""
+    made = Slurm(tmp_path_factory.mktemp("slurm"))
+    if made.reason:
+        pytest.skip(made.reason)
+    made.start()
+    if made.reason:
+        made.stop()
+        pytest.fail(made.reason) if os.environ.get("CI") else pytest.skip(made.reason)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def slurm(slurm_daemons: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    """A real SLURM that this process is a client of."""
+    for name, value in slurm_daemons.environment.items():
+        monkeypatch.setenv(name, value)
+    return slurm_daemons

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_itwin.hpo.options import given, parser, worker_parser
+from lightning_itwin.hpo.options import given, parser, together, worker_parser
 from lightning_itwin.hpo.study_plan import PLAN, StudyError, StudyPlan, read_study
 from lightning_itwin.optional import MissingExtraError, require
 from lightning_itwin.records.manifest import from_json
@@ -40,7 +39,7 @@ def _drive(argv: list[str]) -> int:
     from lightning_itwin.hpo.tuning import NothingFoundError, run
 
     options = parser().parse_args(argv)
-    values = {**read_study(options.config), **given(options, "config", "output")}
+    values = together(read_study(options.config), given(options, "config", "output"))
     plan = StudyPlan(**values)
     folder = options.output or Path(f"hpo_{options.config.stem}")
     try:
@@ -68,8 +67,7 @@ def _join(argv: list[str]) -> int:
     if not (folder / PLAN).exists():
         raise StudyError(f"{folder} holds no study: there is no {PLAN} in it")
     begun: StudyPlan = from_json(StudyPlan, folder / PLAN)
-    changes = given(options, "study", "name", "output")
-    plan = dataclasses.replace(begun, **changes)
+    plan = StudyPlan(**together(vars(begun), given(options, "study", "name", "output")))
     if differing := plan.differences(begun):
         raise StudyError(f"the study was begun otherwise: {'; '.join(differing)}")
     join(plan, folder)

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from lightning_itwin import presets
+from lightning_itwin.hpo.launchers import submits_jobs
 from lightning_itwin.hpo.search_space import read_space
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.launch.world import failure_reason, log_tail
@@ -63,7 +64,7 @@ def check(plan: StudyPlan, folder: Path, import_path: str = "") -> Checked:
         "arguments": ["--config", str(_config_file(plan.config, place))],
         "space": {key: dimension.ends() for key, dimension in read_space(plan.space).items()},
         "metric": plan.metric if plan.metric_check else "",
-        "accelerator": plan.accelerator,
+        "accelerator": "auto" if submits_jobs(plan) else plan.accelerator,
     }
     said = {**order, "accelerator": "", "text": _config_text(plan.config)}
     stamp = hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()

@@ -17,6 +17,7 @@ from lightning_itwin.hpo import rows
 from lightning_itwin.hpo.best import tidy
 from lightning_itwin.hpo.budget import Budget, Spent, spent
 from lightning_itwin.hpo.finishing import ask_to_finish
+from lightning_itwin.hpo.launchers import adopt
 from lightning_itwin.hpo.lease import DriverIdentity, asking, fresh
 from lightning_itwin.hpo.open_study import OpenStudy
 from lightning_itwin.hpo.policies import Segment
@@ -24,7 +25,9 @@ from lightning_itwin.hpo.study_plan import StudyError
 from lightning_itwin.hpo.trial_folder import TrialFolder
 from lightning_itwin.hpo.worlds import Places, world_of, write_trial
 from lightning_itwin.launch import Launcher, RunningWorld, WorldEnd
+from lightning_itwin.launch.slurm_queue import SchedulerError
 from lightning_itwin.launch.world import KILLED, was_killed
+from lightning_itwin.optional import MissingExtraError
 from lightning_itwin.records.manifest import write_json
 
 _POLL_S = 0.2
@@ -138,8 +141,11 @@ class Driver:
 
     def _settle(self, one: Running, end: WorldEnd) -> None:
         lost = KILLED if was_killed(one.folder.log) else ""
+        lost = end.reason if end.status == "lost" else lost
         failed = end.reason or "it ended without a result; see its log"
-        state = rows.settle(self.study.optuna, one.number, one.folder, lost=lost, failed=failed)
+        state = rows.settle(
+            self.study.optuna, one.number, one.folder, lost=lost, failed=failed, taken=end.taken
+        )
         if state == "lost":
             rows.retry_lost(self.study.optuna, self.study.trial)
         tidy(self.study.record(), self.study.trial)
@@ -219,7 +225,11 @@ class Driver:
                     continue
                 folder = self.study.trial(row.number)
                 if folder.result() is None:
-                    if self._identity.is_here(owner) and self._adopt(row.number, folder):
+                    try:
+                        adopted = self._adopt(row.number, folder)
+                    except (SchedulerError, MissingExtraError):
+                        continue  # it may wait or run as a job, and from here nobody can tell
+                    if adopted:
                         changed = True
                         continue
                     if not self._identity.is_here(owner) and fresh(folder.alive):
@@ -239,7 +249,7 @@ class Driver:
             token = folder.read_spec().token
         except (OSError, ValueError):  # its driver was killed before it wrote it
             return False
-        world = self._launcher.adopt(world_of(self.study, folder, token, {}))
+        world = adopt(self._launcher, world_of(self.study, folder, token, {}))
         if world is None:
             return False
         taken = {one.slot for one in self.running.values()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,20 @@ class Reporter(Checkpoint):
         spec: of the trial.
         folder: of the trial.
         line: to the study, on rank 0; None for a training that is no row of one.
+        leaving: set when the training will soon be ended from outside, so that the next epoch is saved.
     """
 
-    def __init__(self, spec: TrialSpec, folder: TrialFolder, line: StorageLine | None) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        folder: TrialFolder,
+        line: StorageLine | None,
+        leaving: threading.Event | None = None,
+    ) -> None:
         self._spec = spec
         self._folder = folder
         self._line = line
+        self._leaving = leaving or threading.Event()
         self._sign = -1.0 if spec.direction == "maximize" else 1.0
         self._best: tuple[float, int] | None = None
         self._reported = False  # on every rank
@@ -154,7 +163,9 @@ class Reporter(Checkpoint):
         """Settle, on rank 0, what all ranks do: state, its reason, and which checkpoints are saved."""
         now_s = time.monotonic()
         wait_s = max(self._spec.save_every_s, self._save_cost_s / _COST_SHARE)
-        keep_last = now_s - self._saved_s >= wait_s and self._epochs < self._spec.max_epochs
+        due = now_s - self._saved_s >= wait_s or self._leaving.is_set()
+        self._leaving.clear()
+        keep_last = due and self._epochs < self._spec.max_epochs
         state, reason, keep_best = COMPLETE, "", False
         if value is not None:
             verdict = self._tell(value)

@@ -13,19 +13,28 @@ from lightning_itwin.optional import require
 if TYPE_CHECKING:
     import optuna
 
-REASON, DRIVER, WALL_S, BASELINE, LOST, RETRIES = (
+REASON, DRIVER, WALL_S, BASELINE, LOST, RETRIES, TAKEN = (
     "reason",
     "driver",
     "wall_s",
     "baseline",
     "lost",
     "retries",
+    "taken",
 )
 MOST_RETRIES = 2
 INTERRUPTED = "interrupted"
 
 
-def settle(study: optuna.Study, number: int, folder: TrialFolder, lost: str = "", failed: str = "") -> str:
+def settle(
+    study: optuna.Study,
+    number: int,
+    folder: TrialFolder,
+    lost: str = "",
+    failed: str = "",
+    *,
+    taken: bool = False,
+) -> str:
     """Tell a row its end: by the result that its trial left, else that it failed.
 
     Whatever the trial reported and the storage does not know is filled in first.
@@ -36,6 +45,7 @@ def settle(study: optuna.Study, number: int, folder: TrialFolder, lost: str = ""
         folder: of the trial.
         lost: why it ended through no fault of its hyperparameters, so that it is tried again.
         failed: why it failed.
+        taken: whether it was lost because a scheduler took its machines away.
 
     Returns:
         the state: ``"complete"``, ``"paused"``, ``"stopped"``, ``"diverged"``, ``"lost"`` or ``"failed"``.
@@ -58,6 +68,8 @@ def settle(study: optuna.Study, number: int, folder: TrialFolder, lost: str = ""
         trial.set_user_attr(WALL_S, round(result.wall_s, 3))
     if state == "lost":
         trial.set_user_attr(LOST, True)
+        if taken:
+            trial.set_user_attr(TAKEN, True)
     states = optuna.trial.TrialState
     if state == COMPLETE and result is not None:
         study.tell(number, values=best_of_configuration(study, number), state=states.COMPLETE)
@@ -86,7 +98,8 @@ def retry_lost(study: optuna.Study, folder_of: Any) -> list[int]:
     """Queue the rows again that were lost and have no successor yet; give their numbers.
 
     A row goes on from the last checkpoint that it left, or from where it began. One that was lost more than
-    twice, interruptions aside, is given up: something in it kills its world.
+    twice is given up: something in it kills its world. Interruptions do not count, nor does what a scheduler
+    took away after it had got on: a training may be longer than its jobs may be.
 
     Args:
         study: whose rows.
@@ -99,11 +112,13 @@ def retry_lost(study: optuna.Study, folder_of: Any) -> list[int]:
         marks = row.user_attrs
         if row.state.name != "FAIL" or not marks.get(LOST) or row.number in followed:
             continue
-        retries = marks.get(RETRIES, 0) + (marks.get(REASON) != INTERRUPTED)
-        if retries > MOST_RETRIES:
-            continue
         saved = folder_of(row.number).saved("last")
         copied = marks.get(COPIED, 0)
+        got_on = saved is not None and saved.epochs > max(copied, marks.get(FROM_EPOCH, 0))
+        excused = marks.get(REASON) == INTERRUPTED or (marks.get(TAKEN) and got_on)
+        retries = marks.get(RETRIES, 0) + (0 if excused else 1)
+        if retries > MOST_RETRIES:
+            continue
         attributes = {
             CONFIGURATION: marks.get(CONFIGURATION, row.number),
             FROM_EPOCH: marks.get(FROM_EPOCH, 0),

@@ -12,10 +12,12 @@ import yaml
 
 from lightning_itwin import strategy_names
 from lightning_itwin.hpo.policies import DEFAULT_POLICY, POLICIES
+from lightning_itwin.launch import job_settings
 
 PLAN = "study.json"
 DIRECTIONS = ("minimize", "maximize")
-LAUNCHERS = ("local", "slurm", "ray")
+LAUNCHERS = ("local", "slurm", "slurm_jobs", "ray")
+_GPU_OPTIONS = ("gpus", "gpus_per_task", "gres")
 _MAY_CHANGE = (
     "trials",
     "epochs",
@@ -25,6 +27,7 @@ _MAY_CHANGE = (
     "threads_per_worker",
     "timeout_s",
     "launcher",
+    "job",
     "metric_check",
     "storage",
 )
@@ -57,8 +60,9 @@ class StudyPlan:
         accelerator: ``"auto"``, ``"cpu"`` or ``"gpu"``.
         threads_per_worker: intra-op threads of a process; None to share the cores evenly.
         timeout_s: when a trial counts as hung; None for never.
-        launcher: ``"local"``, or ``"slurm"`` for steps of the allocation that the driver runs in; ``"ray"``
-            says that there is none.
+        launcher: ``"local"``; ``"slurm"`` for steps of the allocation that the driver runs in, or jobs where
+            it runs in none; ``"slurm_jobs"`` for jobs in any case; ``"ray"`` says that there is none.
+        job: what each job asks for: keys of :class:`~lightning_itwin.launch.JobSettings`, or of sbatch.
         nodes_per_trial: machines that share the workers of a trial; with SLURM.
         storage: URL of Optuna's storage; None for a journal file in the study's folder.
         name: of the study in its storage; None for the folder's name.
@@ -87,6 +91,7 @@ class StudyPlan:
     threads_per_worker: int | None = None
     timeout_s: float | None = None
     launcher: str = "local"
+    job: Mapping[str, Any] = field(default_factory=dict)
     nodes_per_trial: int = 1
     storage: str | None = None
     name: str | None = None
@@ -114,12 +119,31 @@ class StudyPlan:
             )
         if self.nodes_per_trial > 1 and self.launcher == "local":
             raise StudyError(f"nodes_per_trial {self.nodes_per_trial}: several nodes need --launcher slurm")
+        self._check_job()
         for name in ("hours", "timeout_s"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):
                 raise StudyError(f"{name} {value!r}: it has to be a positive number")
         if self.trials is self.epochs is self.hours is None:
             raise StudyError("budget: say how many trials, epochs (of all together) or hours; or several")
+
+    @property
+    def asks_for_gpus(self) -> bool:
+        """Whether each job gets GPUs."""
+        settings = job_settings(self.job)
+        return bool(settings.gpus_per_node or set(settings.more) & set(_GPU_OPTIONS))
+
+    def _check_job(self) -> None:
+        try:
+            gpus = job_settings(self.job).gpus_per_node
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StudyError(f"job: {error}") from None
+        each = self.workers_per_trial // self.nodes_per_trial
+        if gpus and each > gpus:
+            raise StudyError(
+                f"workers_per_trial {self.workers_per_trial} on {self.nodes_per_trial} nodes of {gpus} GPUs: "
+                f"each worker has one of its own; say --nodes-per-trial {-(-self.workers_per_trial // gpus)}"
+            )
 
     def differences(self, before: StudyPlan) -> list[str]:
         """Say what makes this another study than one that was begun; its budget and its slots may change."""

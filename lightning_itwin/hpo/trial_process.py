@@ -6,6 +6,7 @@ Model, data, optimizer and Trainer are built anew from the trial's own config; n
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -34,12 +35,16 @@ class TrialCLI(ItwinCLI):
         spec: of the trial.
         folder: of the trial.
         line: to the study, on rank 0.
+        leaving: set when the time of its job is nearly over.
     """
 
-    def __init__(self, spec: TrialSpec, folder: TrialFolder, line: StorageLine | None) -> None:
+    def __init__(
+        self, spec: TrialSpec, folder: TrialFolder, line: StorageLine | None, leaving: threading.Event
+    ) -> None:
         self._spec = spec
         self._folder = folder
         self._line = line
+        self._leaving = leaving
         super().__init__(args=spec.arguments, save_config_callback=None)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -48,7 +53,7 @@ class TrialCLI(ItwinCLI):
         callbacks[:] = [one for one in callbacks if not isinstance(one, Checkpoint)]
         if self._spec.checkpoint:
             callbacks.append(RandomStateKeeper(Path(self._spec.checkpoint)))
-        callbacks.append(Reporter(self._spec, self._folder, self._line))
+        callbacks.append(Reporter(self._spec, self._folder, self._line, self._leaving))
         return trainer
 
 
@@ -65,8 +70,10 @@ def main() -> None:
             line = StorageLine(RowLine(spec), spec.deadline_s)
     if threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
+    leaving = threading.Event()
+    signal.signal(signal.SIGUSR2, lambda number, frame: leaving.set())
     store = meet(folder.path, spec.token)
-    TrialCLI(spec, folder, line)
+    TrialCLI(spec, folder, line, leaving)
     del store
 
 

@@ -119,7 +119,7 @@ def run(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launc
     if reason := unavailable(plan.strategy):
         raise StudyError(f"strategy {plan.strategy}: {reason}")
     folder = folder.absolute()
-    launcher = launcher or make_launcher(plan.launcher)
+    launcher = launcher or make_launcher(plan, folder)
     with driving(folder), _signals():
         check_resumable(folder, plan)
         _say(progress, "checking config, space and objective ...")
@@ -164,6 +164,7 @@ def join(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Laun
     """
     folder = folder.absolute()
     with _signals():
+        launcher = launcher or make_launcher(plan, folder)
         study = open_study(plan, folder, check(plan, folder, import_path()), joined=True)
         identity = DriverIdentity(folder)
         places = find_places(plan, _visible_gpus())
@@ -172,7 +173,7 @@ def join(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Laun
             Driver(
                 study,
                 places,
-                launcher or make_launcher(plan.launcher),
+                launcher,
                 identity,
                 joined=True,
                 announce=bar,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_itwin import strategy_names
+from lightning_itwin.hpo.launchers import submits_jobs
 from lightning_itwin.hpo.open_study import OpenStudy, dump_yaml
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialSpec
@@ -79,10 +80,15 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
     """
     needed = plan.parallel_trials * plan.workers_per_trial
     accelerator = plan.accelerator
+    jobs = submits_jobs(plan)
+    if accelerator == "auto" and jobs:  # what this machine has says nothing about those of a job
+        accelerator = "gpu" if plan.asks_for_gpus else "cpu"
     if accelerator == "auto":
         accelerator = "gpu" if gpus else "cpu"
     names: tuple[str, ...] = ()
     scheduled = plan.launcher != "local"
+    if accelerator == "gpu" and jobs and not plan.asks_for_gpus:
+        raise StudyError("accelerator gpu: say how many GPUs a job gets on each node with --gpus-per-node")
     if accelerator == "gpu" and not scheduled:
         if gpus < needed:
             raise StudyError(
@@ -95,7 +101,7 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
         slots=plan.parallel_trials,
         workers=plan.workers_per_trial,
         accelerator=accelerator,
-        threads=plan.threads_per_worker or _threads(needed, scheduled),
+        threads=plan.threads_per_worker or (1 if jobs else _threads(needed, scheduled)),
         gpus=names,
         scheduled=scheduled,
     )
@@ -186,10 +192,11 @@ def world_of(study: OpenStudy, folder: TrialFolder, token: str, environment: Map
         environment: of the slot.
     """
     entry = _STRATEGIES[study.plan.strategy]
+    local = study.plan.launcher == "local"
     return World(
         command=("-m", _PROCESS, str(folder.spec)),
         workers=study.plan.workers_per_trial,
-        starter="ranks" if entry.starter == "torchrun" else entry.starter,
+        starter=entry.starter if local and entry.starter != "torchrun" else "ranks",
         log=folder.log,
         environment=environment,
         timeout_s=study.plan.timeout_s,

@@ -1,7 +1,19 @@
 """Launch: worlds of processes, started on this machine or by a cluster's own scheduler."""
 
+from lightning_itwin.launch.job_settings import JobSettings, job_settings
 from lightning_itwin.launch.local import LocalLauncher
 from lightning_itwin.launch.slurm import SlurmLauncher
+from lightning_itwin.launch.slurm_jobs import SlurmJobLauncher
 from lightning_itwin.launch.world import Launcher, RunningWorld, World, WorldEnd
 
-__all__ = ["Launcher", "LocalLauncher", "RunningWorld", "SlurmLauncher", "World", "WorldEnd"]
+__all__ = [
+    "JobSettings",
+    "Launcher",
+    "LocalLauncher",
+    "RunningWorld",
+    "SlurmJobLauncher",
+    "SlurmLauncher",
+    "World",
+    "WorldEnd",
+    "job_settings",
+]

@@ -24,32 +24,58 @@ class SlurmLauncher(LocalLauncher):
     """
 
     def __init__(self) -> None:
-        if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
+        if not in_allocation():
             raise RuntimeError(
                 "this process runs in no allocation of SLURM; start it in one: "
                 "salloc -n 8 python -m ..., or in the script of sbatch"
             )
 
     def command(self, world: World) -> list[str]:
-        if world.starter != "ranks":
-            raise ValueError(f"inside SLURM the starter {world.starter} is not known; there is ranks")
-        if world.workers % world.nodes:
-            raise ValueError(f"{world.workers} workers cannot be shared evenly by {world.nodes} nodes")
-        threads = world.environment.get("OMP_NUM_THREADS", "1")
-        return [
-            "srun",
-            "--exact",
-            "--kill-on-bad-exit=1",
-            "--unbuffered",
-            "--export=ALL",
-            f"--nodes={world.nodes}",
-            f"--ntasks={world.workers}",
-            f"--ntasks-per-node={world.workers // world.nodes}",
-            f"--cpus-per-task={threads}",
-            *(["--gpus-per-task=1"] if world.gpus else []),
-            sys.executable,
-            "-m",
-            "lightning_itwin.launch.slurm_rank",
-            sys.executable,
-            *world.command,
-        ]
+        return step_command(world, "--exact")
+
+
+def in_allocation() -> bool:
+    """Say whether this process runs in an allocation of SLURM."""
+    return "SLURM_JOB_ID" in os.environ and shutil.which("srun") is not None
+
+
+def step_command(world: World, *options: str) -> list[str]:
+    """Give the srun that starts a world within an allocation.
+
+    Every task of a node sees all GPUs that the step has there, and takes the one of its local rank, as
+    Lightning expects it: bound to one GPU each, they would all look for a device that they cannot see.
+
+    Args:
+        world: whose workers find each other by themselves.
+        options: of srun, beside those of every step.
+
+    Raises:
+        ValueError: the world's starter is another one, or its nodes cannot share the workers evenly.
+    """
+    if world.starter != "ranks":
+        raise ValueError(f"inside SLURM the starter {world.starter} is not known; there is ranks")
+    if world.workers % world.nodes:
+        raise ValueError(f"{world.workers} workers cannot be shared evenly by {world.nodes} nodes")
+    each = world.workers // world.nodes
+    return [
+        "srun",
+        *options,
+        "--kill-on-bad-exit=1",
+        "--unbuffered",
+        "--export=ALL",
+        f"--nodes={world.nodes}",
+        f"--ntasks={world.workers}",
+        f"--ntasks-per-node={each}",
+        f"--cpus-per-task={threads_of(world)}",
+        *([f"--gpus-per-node={each}"] if world.gpus else []),
+        sys.executable,
+        "-m",
+        "lightning_itwin.launch.slurm_rank",
+        sys.executable,
+        *world.command,
+    ]
+
+
+def threads_of(world: World) -> str:
+    """Give the processors that each worker asks for."""
+    return world.environment.get("OMP_NUM_THREADS", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,12 @@ def rank_environment(step: Mapping[str, str]) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Become the command that is given, with a rank's variables."""
+    """Become the command that is given, with a rank's variables.
+
+    ``SIGUSR2``, by which a job is told that its time is nearly over, does not end a rank that knows no use
+    for it.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     command = list(sys.argv[1:] if arguments is None else arguments)
     os.execvpe(command[0], command, {**os.environ, **rank_environment(os.environ)})
 

@@ -53,16 +53,19 @@ class WorldEnd:
     """How a world ended.
 
     Args:
-        status: ``"ok"``, ``"failed"`` or ``"timeout"``.
+        status: ``"ok"``, ``"failed"``, ``"timeout"``, or ``"lost"`` where it ended through no fault of its
+            workers: cancelled, preempted, out of its job's time.
         wall_s: from its start to its end.
         reason: why it failed, one line.
         log_tail: the last lines of its log, if it failed.
+        taken: whether it was lost because a scheduler took its machines away.
     """
 
     status: str
     wall_s: float
     reason: str = ""
     log_tail: str = ""
+    taken: bool = False
 
 
 class RunningWorld(Protocol):

@@ -104,7 +104,7 @@ def test_an_interrupted_study_leaves_what_it_has(
 def test_five_lines_of_python(
     tmp_path: Path, launcher: FakeLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "make_launcher", lambda name: launcher)
+    monkeypatch.setattr(tuning, "make_launcher", lambda *given: launcher)
     from lightning_itwin.hpo import tune
 
     space = {"model.learning_rate": {"low": 1e-3, "high": 1.0, "log": True}, "data.batch_size": [8, 16]}

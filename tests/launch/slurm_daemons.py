@@ -1,15 +1,26 @@
-"""A real SLURM of two nodes on this machine, from Debian's packages, without accounting and cgroups."""
+"""A real SLURM of two nodes on this machine, from Debian's packages, without accounting and cgroups.
+
+Each node has four processors and four GPUs, which SLURM takes from
+four devices that are none. The daemons are children of this process and end
+with it, however it ends; ``stop`` ends the jobs that are left, too.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-NEEDED = ("munged", "slurmctld", "slurmd", "srun", "salloc", "sinfo")
+NEEDED = ("munged", "slurmctld", "slurmd", "srun", "salloc", "sbatch", "sinfo")
+CALL_S = 30
 CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -29,14 +40,22 @@ StateSaveLocation={folder}/state
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
+SchedulerParameters=bf_interval=5,sched_interval=5
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 KillWait=5
 MpiDefault=none
 ReturnToService=2
 AccountingStorageType=accounting_storage/none
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=4 RealMemory=1000 State=UNKNOWN
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=4 RealMemory=1000 State=UNKNOWN
-PartitionName=debug Nodes=n[1-2] Default=YES State=UP
+GresTypes=gpu
+NodeName=DEFAULT CPUs=4 RealMemory=4000 Gres=gpu:4 State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first}
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second}
+PartitionName=debug Nodes=n[1-2] Default=YES DefaultTime=10 MaxTime=20 PriorityTier=1 State=UP
+PartitionName=urgent Nodes=n[1-2] DefaultTime=10 MaxTime=20 PriorityTier=9 State=UP
+PartitionName=closed Nodes=n[1-2] MaxTime=20 State=DOWN
 """
+GPUS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 
 
 class Slurm:
@@ -49,6 +68,7 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reason = ""
+        self._daemons: list[subprocess.Popen[bytes]] = []
         missing = [name for name in NEEDED if _find(name) is None]
         if missing:
             self.reason = f"no {', '.join(missing)}: apt-get install slurm-wlm munge"
@@ -66,12 +86,16 @@ class Slurm:
         host = socket.gethostname().partition(".")[0]
         names = dict(zip(("controller", "first", "second"), ports))
         (self.folder / "slurm.conf").write_text(CONF.format(folder=self.folder, host=host, **names))
+        (self.folder / "gres.conf").write_text(
+            "".join(f"NodeName=n[1-2] Name=gpu File={one}\n" for one in GPUS)
+        )
         (self.folder / "state").mkdir()
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
-        self._run(
+        self._daemon(
             "munged",
+            "--foreground",
             f"--key-file={key}",
             f"--socket={self.folder}/munge.socket",
             f"--pid-file={self.folder}/munged.pid",
@@ -79,50 +103,111 @@ class Slurm:
             f"--seed-file={self.folder}/munge.seed",
             "--force",
         )
-        self._run("slurmctld")
-        self._run("slurmd", "-N", "n1")
-        self._run("slurmd", "-N", "n2")
-        deadline_s = time.monotonic() + 20
-        while not self.reason and self._idle() != "2":
-            time.sleep(0.5)
-            if time.monotonic() > deadline_s:
-                self.reason = f"the nodes did not come up: {self._idle()!r}"
+        self._wait(lambda: (self.folder / "munge.socket").exists(), "munged has no socket")
+        self._daemon("slurmctld", "-D")
+        self._daemon("slurmd", "-D", "-N", "n1")
+        self._daemon("slurmd", "-D", "-N", "n2")
+        self._wait(self.is_idle, "the nodes did not come up")
 
     def stop(self) -> None:
-        """End the daemons that were started here."""
-        for path in self.folder.glob("*.pid"):
+        """End the jobs that are left, and the daemons."""
+        if len(self._daemons) > 1 and not self.reason:
+            self.call("scancel", f"--user={os.getuid()}")
+            with contextlib.suppress(TimeoutError):
+                wait_for(self.is_idle, 15.0)
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
             try:
-                os.kill(int(path.read_text()), 15)
-            except (ValueError, ProcessLookupError):
-                continue
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        for pid in self._left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-    def _run(self, name: str, *arguments: str) -> None:
-        if self.reason:
-            return
-        told = subprocess.run(
+    def is_idle(self) -> bool:
+        """Say whether both nodes have nothing to do."""
+        return self.call("sinfo", "-h", "-p", "debug", "-t", "idle", "-o", "%D").stdout.strip() == "2"
+
+    def jobs(self) -> dict[str, str]:
+        """Give the state of each job that has not ended, by its name."""
+        lines = self.call("squeue", "-h", "-o", "%j %T").stdout.splitlines()
+        return dict(line.split() for line in lines)
+
+    def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of SLURM's programs."""
+        return subprocess.run(
             [str(_find(name)), *arguments],
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        if told.returncode:
-            self.reason = f"{name}: {told.stdout.strip()[-300:]}"
-
-    def _idle(self) -> str:
-        command = [str(_find("sinfo")), "-h", "-t", "idle", "-o", "%D"]
-        told = subprocess.run(
-            command,
-            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=CALL_S,
             check=False,
         )
-        return told.stdout.strip()
+
+    def _daemon(self, name: str, *arguments: str) -> None:
+        if self.reason:
+            return
+        with open(self.folder / f"{name}{len(self._daemons)}.out", "wb") as output:
+            self._daemons.append(
+                subprocess.Popen(
+                    [str(_find(name)), *arguments],
+                    env={**os.environ, **self.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                )
+            )
+
+    def _wait(self, until: Callable[[], bool], complaint: str) -> None:
+        if self.reason:
+            return
+        try:
+            wait_for(lambda: until() or any(one.poll() is not None for one in self._daemons), 30.0)
+        except TimeoutError:
+            self.reason = complaint
+        ended = [Path(str(one.args[0])).name for one in self._daemons if one.poll() is not None]  # type: ignore[index]
+        if ended:
+            told = "".join(path.read_text()[-300:] for path in self.folder.glob("*.out"))
+            self.reason = f"{', '.join(ended)} ended: {told.strip()}"
+
+    def _left(self) -> list[int]:
+        """Give what was started by these daemons and outlives them."""
+        wanted = f"SLURM_CONF={self.folder / 'slurm.conf'}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with contextlib.suppress(OSError):
+                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+        return found
+
+
+def wait_for(until: Callable[[], bool], limit_s: float) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: it is not so within the limit.
+    """
+    deadline_s = time.monotonic() + limit_s
+    while not until():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"not within {limit_s} s")
+        time.sleep(0.2)
+
+
+@functools.cache
+def _prctl() -> Callable[..., int]:
+    found: Callable[..., int] = ctypes.CDLL(None).prctl
+    return found
+
+
+def _end_with_parent() -> None:
+    _prctl()(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _find(name: str) -> str | None:
