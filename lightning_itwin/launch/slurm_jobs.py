@@ -1,7 +1,7 @@
 """Worlds as jobs of SLURM: each is submitted, waits its turn, and may be taken away by the scheduler.
 
-A job is known by its name, which is the world's mark: whoever comes after a killed driver finds it again, from
-any machine.
+A job is known by its name, which is the world's mark: whoever comes after a killed driver finds it again,
+from any machine.
 """
 
 from __future__ import annotations

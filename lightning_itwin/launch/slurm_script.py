@@ -1,7 +1,7 @@
 """The batch script of a world, and the files beside its log that a job is known by.
 
 submitit writes the script, which needs nothing of it where it runs: SLURM's options, the variables, the
-user's own lines, and one srun. Its last lines write down how the world ended, so that nobody has to ask SLURM.
+user's own lines, and one srun. Its last lines write down how the world ended: nobody has to ask SLURM.
 """
 
 from __future__ import annotations
