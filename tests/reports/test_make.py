@@ -11,8 +11,9 @@ pytest.importorskip("vl_convert")
 pytest.importorskip("tensorboard")
 
 from lightning_itwin.optional import MissingExtraError
-from lightning_itwin.reports import COLUMNS, Report, ReportError, make_report, table
+from lightning_itwin.reports import COLUMNS, Report, ReportError, make_report
 from lightning_itwin.reports import make as make_module
+from lightning_itwin.reports.table import table
 from tests.reports.synthetic import write_failure, write_run
 
 

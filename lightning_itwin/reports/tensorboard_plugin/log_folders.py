@@ -1,15 +1,17 @@
-"""What lies below TensorBoard's folders: runs with records, and the folders that a page can be made of."""
+"""What lies below TensorBoard's folders: runs with records, and the folders that a page can be made of.
+
+TensorBoard imports this at every start, so that what a start does not need is imported late.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from lightning_itwin.records import run_folders
 
 _PLAN = "plan.json"
 _FRESH_S = 5.0  # a look is believed for so long, and for 20 times as long as it took
@@ -38,8 +40,8 @@ class Choice:
 class LogFolders:
     """The folders that TensorBoard was given, looked through now and then.
 
-    A look goes over the folders once, and is believed for a while: TensorBoard asks often whether a tab has
-    something to show, and waits for the answer.
+    A look is believed for a while: TensorBoard asks often whether a tab has something to show, and waits for
+    the answer.
 
     Args:
         roots: the folders by name; one without a name is shown by its path.
@@ -50,18 +52,21 @@ class LogFolders:
         self._lock = threading.Lock()
         self._choices: tuple[Choice, ...] = ()
         self._fresh_until_s = 0.0
+        self._any_runs = False
         self._looking: threading.Thread | None = None
 
     def any_runs(self) -> bool:
-        """Tell whether there was a run at the last look.
-
-        Where that was long ago, another one begins, and is waited for a second at most.
-        """
-        if self._stale() and (self._looking is None or not self._looking.is_alive()):
-            self._looking = threading.Thread(target=self.choices, name="itwin-log-folders", daemon=True)
+        """Tell whether there is a run; a look for the first one is waited for a second at most."""
+        if not self._any_runs and (self._looking is None or not self._looking.is_alive()):
+            self._looking = threading.Thread(target=self._look_for_one, name="itwin-any-runs", daemon=True)
             self._looking.start()
             self._looking.join(_PATIENCE_S)
-        return bool(self._choices)
+        return self._any_runs
+
+    def _look_for_one(self) -> None:
+        from lightning_itwin.records.run_folder import MANIFEST
+
+        self._any_runs = any(MANIFEST in files for _, root in self._roots for _, _, files in os.walk(root))
 
     def choices(self) -> tuple[Choice, ...]:
         """Give the folders: each root as a whole, then each sweep and each log folder, the newest first."""
@@ -97,6 +102,8 @@ def roots_of(logdir: str, logdir_spec: str) -> list[tuple[str, Path]]:
 
 
 def _choices(name: str, root: Path) -> list[Choice]:
+    from lightning_itwin.records import run_folders
+
     by_group: dict[Path, list[Path]] = {}
     runs = run_folders(root)
     for run in runs:

@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 
 from lightning_itwin.optional import MissingExtraError
-from lightning_itwin.pages import page, section
 from lightning_itwin.reports.error import ReportError
 from lightning_itwin.reports.tensorboard_plugin.log_folders import Choice
 
@@ -72,6 +71,8 @@ class MadePages:
 
 def message(title: str, text: str) -> str:
     """Give a page that says one thing."""
+    from lightning_itwin.pages import page, section
+
     return page(
         title,
         "lightning_itwin",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from tensorboard.plugins import base_plugin
@@ -49,7 +49,7 @@ class ItwinPlugin(base_plugin.TBPlugin):
 
     def _static(self, request: Request) -> Response:
         name = request.path.rpartition("/")[2]
-        text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        text = Path(__file__).with_name(name).read_text(encoding="utf-8")
         return Response(text, content_type=f"{_STATIC[name]}; charset=utf-8", headers=_HEADERS)
 
     def _choices(self, request: Request) -> Response:
