@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lightning_itwin.hpo.driver import Running
+from lightning_itwin.hpo.launchers import adopt
 from lightning_itwin.hpo.open_study import OpenStudy
+from lightning_itwin.hpo.rows import MOST_RETRIES
 from lightning_itwin.hpo.study_reading import StudyRow
 from lightning_itwin.hpo.trial_folder import TrialFolder
 from lightning_itwin.hpo.worlds import Places, world_of, write_trial
-from lightning_itwin.launch import Launcher
+from lightning_itwin.launch import Launcher, RunningWorld
 from lightning_itwin.records.manifest import write_json
 
 REPEATS = "repeats.json"
@@ -88,6 +92,7 @@ def repeat(
     ]
     waiting = [job for job in jobs if job[0].result() is None]
     running: list[Running] = []
+    lost: collections.Counter[Path] = collections.Counter()
     told = -1
     try:
         while waiting or running:
@@ -95,7 +100,12 @@ def repeat(
                 folder, params, seed = waiting.pop(0)
                 slot = min(set(range(places.slots)) - {one.slot for one in running})
                 running.append(_start(study, folder, params, seed, slot, places, launcher))
-            running = [one for one in running if one.world.poll() is None]
+            ended = [(one, end) for one in running if (end := one.world.poll()) is not None]
+            running = [one for one in running if one not in [one for one, _ in ended]]
+            for one, end in ended:
+                lost[one.folder.path] += end.status == "lost"
+                if end.status == "lost" and lost[one.folder.path] <= MOST_RETRIES:
+                    waiting.append(next(job for job in jobs if job[0] is one.folder))
             if told != (done := len(jobs) - len(waiting) - len(running)):
                 told = done
                 announce(f"repeats with other seeds: {done} of {len(jobs)}")
@@ -132,6 +142,8 @@ def _start(
     places: Places,
     launcher: Launcher,
 ) -> Running:
+    if (world := _living(study, folder, launcher)) is not None:  # a killed driver started it
+        return Running(number=-1, slot=slot, folder=folder, world=world)
     folder.clear()
     spec = write_trial(
         study,
@@ -145,6 +157,14 @@ def _start(
     )
     world = world_of(study, folder, spec.token, places.environment(slot))
     return Running(number=-1, slot=slot, folder=folder, world=launcher.start(world))
+
+
+def _living(study: OpenStudy, folder: TrialFolder, launcher: Launcher) -> RunningWorld | None:
+    try:
+        token = folder.read_spec().token
+    except (OSError, ValueError):
+        return None
+    return adopt(launcher, world_of(study, folder, token, {}))
 
 
 def _spread(values: tuple[float, ...]) -> str:

@@ -1,7 +1,11 @@
-"""A driver whose trials are light ones: ``python -m tests.hpo.driver_process FOLDER TRIALS``."""
+"""A driver whose trials are light ones: ``python -m tests.hpo.driver_process FOLDER TRIALS [PLAN]``.
+
+``PLAN`` is JSON of what differs in the plan; a last word ``join`` makes it one that joins.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,19 +19,23 @@ def main() -> int:
     worlds._PROCESS = "tests.hpo.light_trial"
     tuning.check = lambda *given: CHECKED  # type: ignore[assignment]
     tuning._write_report = lambda *given: None  # type: ignore[assignment]
-    folder, trials = Path(sys.argv[1]), int(sys.argv[2])
+    folder, trials, *more = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    join = more[-1:] == ["join"] and bool(more.pop())
     plan = StudyPlan(
-        config=CONFIG,
-        space=SPACE,
-        metric="val_loss",
-        trials=trials,
-        policy="promotion",
-        parallel_trials=2,
-        repeats=0,
-        accelerator="cpu",
+        **{
+            "config": CONFIG,
+            "space": SPACE,
+            "metric": "val_loss",
+            "trials": trials,
+            "policy": "promotion",
+            "parallel_trials": 2,
+            "repeats": 0,
+            "accelerator": "cpu",
+            **(json.loads(more[0]) if more else {}),
+        }
     )
     try:
-        if sys.argv[3:] == ["join"]:
+        if join:
             tuning.join(plan, folder, progress=False)
         else:
             print(tuning.run(plan, folder))
