@@ -142,8 +142,8 @@ def _start(
     places: Places,
     launcher: Launcher,
 ) -> Running:
-    if (world := _living(study, folder, launcher)) is not None:  # a killed driver started it
-        return Running(number=-1, slot=slot, folder=folder, world=world)
+    if (living := _living(study, folder, launcher)) is not None:  # a killed driver started it
+        return Running(number=-1, slot=slot, folder=folder, world=living)
     folder.clear()
     spec = write_trial(
         study,

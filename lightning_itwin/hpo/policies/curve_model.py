@@ -57,9 +57,10 @@ class CurveModel:
     def __init__(self, owner_C: np.ndarray) -> None:
         self.owner_C = owner_C
         self.lengths = int(owner_C.max()) + 1
-        # log of: lengths, length of z, variances of f, g, h, noise
-        self.centre_H = np.log([0.5 * self.lengths**0.5] * self.lengths + [1.0, 0.5, 0.3, 0.05, 0.003])
-        self.spread_H = np.array([0.8] * self.lengths + [0.5, 1.0, 1.0, 1.0, 1.0])
+        # log of: lengths, length of z, variances of f, g, h, noise. g is held close: a few short curves that
+        # run alike would say that none ever cross, and what starts slowly would be lost
+        self.centre_H = np.log([0.5 * self.lengths**0.5] * self.lengths + [1.0, 0.5, 0.5, 0.05, 0.003])
+        self.spread_H = np.array([0.8] * self.lengths + [0.5, 1.0, 0.4, 1.0, 1.0])
         self.theta_H = self.centre_H.copy()
 
     def _squares(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from lightning_itwin.hpo.policies.samplers import Fixed, random_sampler, row_see
 from lightning_itwin.hpo.policies.segment import Segment
 
 MODEL = "curve_model"
+_SHOWN = 4  # configurations with a value before the process is asked
 _REFIT = 1.15  # growth of the observations after which the process is fitted anew
 _EVERYWHERE, _NEARBY, _LEADERS = 200, 20, 5  # candidates at random, and around each of the leaders
 
@@ -43,9 +44,9 @@ class FreezeThaw:
         first_rung: in epochs; None for a fortieth of ``max_epochs``.
         at_random: configurations at the start that are drawn at random.
         optimism: standard deviations below the mean; 0 takes what is expected to be best.
-        finish_share: of the decisions that resume the paused configuration that is expected to end lowest, as
-            long as it may become the best, 0 to 1. Without them a plateau of equals, each a little less
-            certain than the last, would be started one after another and none be finished.
+        finish_share: of the decisions that start nothing new while a paused configuration may become the
+            best, 0 to 1. Without them a plateau of equals, each a little less certain than the last, would be
+            started one after another and none be finished.
 
     Raises:
         ValueError: rungs that do not fit, ``at_random`` below 2 or ``optimism`` below 0.
@@ -64,7 +65,7 @@ class FreezeThaw:
         first_rung: int | None = None,
         at_random: int = 10,
         optimism: float = 1.5,
-        finish_share: float = 0.5,
+        finish_share: float = 1 / 3,
     ) -> None:
         if not 0 <= finish_share <= 1:
             raise ValueError(f"finish_share {finish_share}: a share is within 0 and 1")
@@ -97,7 +98,7 @@ class FreezeThaw:
             return ask_queued(study, space, by_chance, until_epoch=self.rungs[0], max_epochs=self.rungs[-1])
         configurations = read_configurations(study, self.rungs[-1])
         shown = sum(math.isfinite(one.best()) for one in configurations)
-        if may_start and (len(configurations) < self.at_random or shown < 2):
+        if may_start and (len(configurations) < self.at_random or shown < _SHOWN):
             return ask_new(study, space, by_chance, until_epoch=self.rungs[0])
         encoding = Encoding(space)
         if not encoding.names or shown < 2:
@@ -163,10 +164,10 @@ class FreezeThaw:
         best = int(np.argmin(plausible_N))
         if not may_start and plausible_N[best] >= best_seen:
             return None
-        if rng.random() < self.finish_share:  # of the paused that may become the best: the best expected
-            hopeful = np.flatnonzero(plausible_N[: paused.size] < best_seen)
-            if hopeful.size:
-                best = int(hopeful[np.argmin(mean_N[hopeful])])
+        if paused.size and rng.random() < self.finish_share:
+            furthest = int(np.argmin(plausible_N[: paused.size]))
+            if plausible_N[furthest] < best_seen:
+                best = furthest
         if best < paused.size:
             return configurations[paused[best]]
         return encoding.decode(new_NC[best - paused.size])
