@@ -43,7 +43,7 @@ def read_channel_list(path: str | Path) -> list[ListedChannel]:
         raise FileNotFoundError(f"No such channel list: {file}")
     found: dict[str, ListedChannel] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        words = _without_comment(line).split()
+        words = _without_comment(line).replace(",", " ").split()
         if not words or (words[0].startswith("[") and words[-1].endswith("]")):
             continue
         channel = _listed(words, f"line {number} of {file}", line)
@@ -61,7 +61,7 @@ def read_channel_list(path: str | Path) -> list[ListedChannel]:
 def _without_comment(line: str) -> str:
     for sign in _COMMENTS:
         line = line.split(sign, 1)[0]
-    return line.rstrip(", \t")
+    return line
 
 
 def _listed(words: list[str], where: str, line: str) -> ListedChannel:

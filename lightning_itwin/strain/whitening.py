@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_itwin.optional import require
+from lightning_itwin.strain.spectra import median_asd
 
 # Slow channels (angles, positions) act by what they do below this; the band-pass begins above it.
 SLOW_BELOW_HZ = 3.0
@@ -39,26 +40,6 @@ class ZeroPhaseFilter:
         """
         signal = require("scipy.signal", extra="virgo")
         return signal.oaconvolve(values - self.offset, self.taps, mode="valid")
-
-
-def median_asd(values: np.ndarray, sample_rate_hz: float, segment_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate an amplitude spectral density by Welch's method, with the median over segments.
-
-    Args:
-        values: samples, (T,).
-        sample_rate_hz: sample rate.
-        segment_s: length of a Hann-windowed segment; they overlap by half.
-
-    Returns:
-        Frequencies in Hz and ASD in units of ``values`` per sqrt(Hz), (F,) each.
-
-    Reference:
-        The median keeps loud seconds out: Allen et al. 2012, FINDCHIRP, arXiv:gr-qc/0509116, section VI.
-    """
-    signal = require("scipy.signal", extra="virgo")
-    segment = min(len(values), round(segment_s * sample_rate_hz))
-    frequency_hz, psd = signal.welch(values, sample_rate_hz, nperseg=segment, average="median")
-    return frequency_hz, np.sqrt(psd)
 
 
 def whitening_filter(

@@ -7,7 +7,8 @@ from scipy import signal
 from lightning_itwin.datamodules.virgo_instrument import virgo_asd
 from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
 from lightning_itwin.strain.hdf5_channels import read_channels
-from lightning_itwin.strain.whitening import equalising_filter, median_asd, whitening_filter
+from lightning_itwin.strain.spectra import median_asd
+from lightning_itwin.strain.whitening import equalising_filter, whitening_filter
 
 RATE_HZ = 512.0
 BAND_HZ = (20.0, 200.0)
