@@ -10,6 +10,7 @@ from pathlib import Path
 from lightning_itwin.optional import MissingExtraError
 from lightning_itwin.reports.comparability import FIELDS
 from lightning_itwin.reports.error import ReportError
+from lightning_itwin.reports.forecast_options import add_forecast_options
 from lightning_itwin.reports.make import make_report
 
 _NO_REPORT = 2
@@ -21,8 +22,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m lightning_itwin.report",
         description=(
             "Make the scalability report of every training at or below DIR from its records alone: "
-            "results.json, results.csv, summary.json, report.html (one page that opens offline), figures/ "
-            "and tensorboard/. Trainings are grouped by strategy and number of workers. Needs no torch."
+            "results.json, results.csv, summary.json, forecast.json, report.html (one page that opens "
+            "offline), figures/ and tensorboard/. Trainings are grouped by strategy and number of workers. "
+            "Needs no torch."
         ),
         epilog=(
             "exit code: 0 a report was made; 2 there is nothing to report, the trainings cannot be compared, "
@@ -48,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         + ", ".join(FIELDS),
     )
     command_line.add_argument("--title", help="heading of the page (default: the workload's name)")
+    add_forecast_options(command_line)
     return command_line
 
 
@@ -56,7 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     allowed = [field.strip() for field in options.allow_mixed.split(",") if field.strip()]
     try:
-        report = make_report(options.folder, options.output, allow_mixed=allowed, title=options.title)
+        report = make_report(
+            options.folder,
+            options.output,
+            allow_mixed=allowed,
+            title=options.title,
+            forecast=options.forecast,
+            worker_hour_price=options.worker_hour_price,
+        )
     except (ReportError, MissingExtraError) as error:
         print(f"no report: {error}", file=sys.stderr)
         return _NO_REPORT
@@ -66,6 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print()
     for line in report.recommendation:
         print(line)
+    if report.forecast_lines:
+        print("\nforecast, with 90 % intervals:")
+        for line in report.forecast_lines:
+            print(f"  {line}")
     print(f"\nreport       {report.html}")
     print(f"tensorboard  tensorboard --logdir {report.tensorboard}")
     if all(row.status == "failed" for row in report.rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import shutil
 import signal
@@ -20,6 +21,8 @@ from lightning_itwin.launch import LocalLauncher
 from lightning_itwin.meters import host
 from lightning_itwin.optional import MissingExtraError, require
 from lightning_itwin.records import RunOutcome
+from lightning_itwin.reports.error import ReportError
+from lightning_itwin.reports.forecast_reach import check_reach
 
 _INTERRUPTED, _USAGE = 130, 2
 
@@ -53,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=options.workers,
             repeats=options.repeats,
         )
+        check_reach(options.forecast or (), max(options.workers))
         folder = options.output or Path(f"bench_{workload.name}")
         sweep = Sweep(plan, config, folder, LocalLauncher(), options.timeout)
         if options.dry_run:
@@ -68,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if any(not unavailable(cell.strategy) for cell in missing):
             print(f"checking that the workload {workload.name!r} can be built ...", flush=True)
             sweep.check()
-    except (PlanError, FileNotFoundError, MissingExtraError) as error:
+    except (PlanError, ReportError, FileNotFoundError, MissingExtraError) as error:
         command_line.exit(_USAGE, f"error: {error}\n")
     except KeyboardInterrupt:
         print("\ninterrupted before the first training", file=sys.stderr)
@@ -83,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return _INTERRUPTED
-    return _report(folder, failed)
+    return _report(folder, failed, options)
 
 
 def _run(sweep: Sweep, missing: int) -> list[RunOutcome]:
@@ -101,11 +105,11 @@ def _run(sweep: Sweep, missing: int) -> list[RunOutcome]:
     return failed
 
 
-def _report(folder: Path, failed: list[RunOutcome]) -> int:
-    from lightning_itwin.reports import ReportError, make_report
+def _report(folder: Path, failed: list[RunOutcome], options: argparse.Namespace) -> int:
+    from lightning_itwin.reports import make_report
 
     try:
-        report = make_report(folder)
+        report = make_report(folder, forecast=options.forecast, worker_hour_price=options.worker_hour_price)
     except ReportError as error:
         print(f"no report: {error}", file=sys.stderr)
         for outcome in failed:
@@ -119,6 +123,10 @@ def _report(folder: Path, failed: list[RunOutcome]) -> int:
     print()
     for line in (*report.recommendation, *(f"note: {warning}" for warning in report.warnings)):
         print(line)
+    if report.forecast_lines:
+        print("\nforecast, with 90 % intervals:")
+        for line in report.forecast_lines:
+            print(f"  {line}")
     print(f"\nreport       {report.html}")
     print(f"tensorboard  tensorboard --logdir {folder / 'tensorboard'}")
     if failed:
@@ -156,7 +164,7 @@ def _clear(folder: Path) -> None:
         return
     for name in ("records", "tensorboard", "logs", "figures"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("plan.json", "results.json", "results.csv", "summary.json", "report.html"):
+    for name in ("plan.json", "results.json", "results.csv", "summary.json", "forecast.json", "report.html"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightning_itwin import presets, strategy_names
 from lightning_itwin.bench.plan import PlanError
+from lightning_itwin.reports.forecast_options import add_forecast_options
 
 _OVERRIDABLE = ("model", "data", "trainer", "optimizer", "lr_scheduler", "seed_everything")
 _OWN = ("strategy", "devices", "num_nodes", "accelerator", "max_epochs", "logger")
@@ -106,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     cells.add_argument(
         "--repeats", type=_positive, default=3, metavar="N", help="trainings of each kind (default: 3)"
     )
+    add_forecast_options(made.add_argument_group("what is forecast"))
     where = made.add_argument_group("where and how it runs")
     where.add_argument(
         "--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: GPUs if there are any"

@@ -15,6 +15,7 @@ from typing import Any
 from lightning_itwin import __version__
 from lightning_itwin.reports.cells import COLUMNS, Cell, ResultRow
 from lightning_itwin.reports.comparability import batch_rule
+from lightning_itwin.reports.forecast_rows import FORECAST_COLUMNS, Forecast
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.run_values import RunValues
 from lightning_itwin.reports.scalability import Scalability
@@ -35,12 +36,20 @@ def results_csv(rows: Sequence[ResultRow]) -> str:
     return text.getvalue()
 
 
-def summary(study: Scalability, recommendations: Iterable[Recommendation]) -> dict[str, Any]:
+def forecast_json(found: Forecast) -> str:
+    """Give the rows of a forecast as a JSON list of objects, null for what was not measured."""
+    return json.dumps(_plain(found.rows), indent=1, allow_nan=False) + "\n"
+
+
+def summary(
+    study: Scalability, recommendations: Iterable[Recommendation], forecast: Forecast | None = None
+) -> dict[str, Any]:
     """Give everything that does not stand in the rows, ready for JSON.
 
     Args:
         study: what was measured.
         recommendations: what was recommended.
+        forecast: what unmeasured numbers of workers will give.
     """
     return {
         "lightning_itwin": __version__,
@@ -51,6 +60,7 @@ def summary(study: Scalability, recommendations: Iterable[Recommendation]) -> di
             {"goal": found.goal, "choice": found.choice, "line": found.line, **_plain(found)}
             for found in recommendations
         ],
+        "forecast": _forecast(forecast or Forecast()),
         "warnings": list(study.warnings),
         "left_out": [{"folder": folder, "reason": reason} for folder, reason in study.left_out],
         "failures": [
@@ -102,6 +112,28 @@ def environment(runs: Iterable[RunValues]) -> dict[str, list[Any]]:
             if value is not None and value not in facts.setdefault(name, []):
                 facts[name].append(value)
     return {name: values for name, values in facts.items() if values}
+
+
+def _forecast(found: Forecast) -> dict[str, Any]:
+    return {
+        "columns": list(FORECAST_COLUMNS),
+        "cells": [
+            {
+                **_plain(cell.row),
+                "efficiency_interval": _plain(cell.efficiency),
+                "energy_kwh_interval": _plain(cell.energy_kwh),
+                "worker_hours": _plain(cell.worker_hours),
+                "cost": _plain(found.cost(cell)),
+                "chance_of_being_fastest": cell.fastest,
+            }
+            for cell in found.cells
+        ],
+        "knees": [{**_plain(knee), "line": knee.line} for knee in found.knees],
+        "winners": _plain(dict(found.winners)),
+        "epochs": found.epochs,
+        "worker_hour_price": found.worker_hour_price,
+        "notes": list(found.notes),
+    }
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

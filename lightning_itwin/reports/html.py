@@ -18,8 +18,11 @@ from lightning_itwin.pages import (
 from lightning_itwin.pages import page as whole_page
 from lightning_itwin.reports.comparability import batch_rule
 from lightning_itwin.reports.figures import Figure
+from lightning_itwin.reports.forecast_figure import ShownForecast
 from lightning_itwin.reports.goodput_page import ledger_section, ledger_style
 from lightning_itwin.reports.html_facts import how_it_was_measured, what_the_words_mean
+from lightning_itwin.reports.html_forecast import CHART as FORECAST
+from lightning_itwin.reports.html_forecast import forecast_section
 from lightning_itwin.reports.html_tables import more_table, results_table, runs_table
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.scalability import Scalability
@@ -44,6 +47,7 @@ def page(
     environment: Mapping[str, Sequence[Any]],
     sweep: Mapping[str, Any],
     title: str | None = None,
+    forecast: ShownForecast | None = None,
 ) -> str:
     """Give the page.
 
@@ -55,6 +59,7 @@ def page(
         environment: values by name of a fact about machine and software.
         sweep: what the sweep says that it ran; empty outside sweeps.
         title: heading (default: the workload's name).
+        forecast: what unmeasured numbers of workers will give, with its figure.
     """
     workload = " and ".join(str(value) for value in environment.get("workload", ["a sweep"]))
     heading = title or f"Scalability of {workload}"
@@ -66,6 +71,7 @@ def page(
             _choices(recommendations),
             _results(study, recommendations, files),
             _figures(figures),
+            forecast_section(forecast, files.get("forecast.json", "")) if forecast is not None else "",
             ledger_section(study),
             how_it_was_measured(study, environment, sweep),
             _runs(study),
@@ -78,6 +84,7 @@ def page(
                 for figure in figures
                 if figure.specification is not None
             }
+            | ({FORECAST: forecast.pictures.specification} if forecast and forecast.pictures else {})
         ),
         style=chart_style() + ledger_style(),
         head=NOSCRIPT,
@@ -120,6 +127,7 @@ def _choices(recommendations: Iterable[Recommendation]) -> str:
 
 
 def _results(study: Scalability, recommendations: Iterable[Recommendation], files: Mapping[str, str]) -> str:
+    files = {name: text for name, text in files.items() if name != "forecast.json"}
     body = (
         f"{card('results', results_table(study, recommendations))}{notes(study.warnings)}"
         '<details class="more"><summary>More numbers: serial fraction, waiting, cost of measuring, energy a '

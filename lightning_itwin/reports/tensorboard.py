@@ -3,7 +3,7 @@
 Everything lies in one run folder, ``report``, which is written anew each time::
 
     report/                        figures, recommendation, layout of the custom scalars
-    report/strategies/<strategy>/  each metric; the step is the number of workers
+    report/strategies/<strategy>/  each metric, and its forecast; the step is the number of workers
     report/runs/<run>/             hparams of one run and its metrics
 """
 
@@ -17,6 +17,8 @@ from lightning_itwin.optional import require
 from lightning_itwin.records.tags import LAYOUT
 from lightning_itwin.reports.cells import Cell
 from lightning_itwin.reports.figures import Figure
+from lightning_itwin.reports.forecast_figure import ShownForecast
+from lightning_itwin.reports.forecast_rows import Forecast, forecast_lines
 from lightning_itwin.reports.metrics import METRICS, Metric
 from lightning_itwin.reports.recommendation import Recommendation
 from lightning_itwin.reports.run_values import RunValues
@@ -63,6 +65,7 @@ def write_tensorboard(
     study: Scalability,
     recommendations: Sequence[Recommendation],
     figures: Sequence[Figure],
+    forecast: ShownForecast | None = None,
 ) -> Path:
     """Write the report below ``folder``, in place of what an earlier report wrote there.
 
@@ -71,6 +74,7 @@ def write_tensorboard(
         study: what was measured.
         recommendations: what was recommended.
         figures: one a metric.
+        forecast: what unmeasured numbers of workers will give, with its figure.
 
     Returns:
         the folder of the report's own run.
@@ -80,24 +84,43 @@ def write_tensorboard(
     """
     require("tensorboard", extra="report")
     report = own_folder(folder)
-    told = (_layout(), _text(study, recommendations), _experiment(study))
-    write_events(report, [*_images(figures), *((summary, 0) for summary in told)])
+    told: tuple[Any, ...] = (_layout(), _text(study, recommendations), _experiment(study))
+    ahead = forecast.found if forecast is not None else Forecast()
+    if forecast is not None and forecast.found.cells:
+        told += (text_tensor("forecast/text_summary", _forecast_text(forecast.found).encode(), "text"),)
+    write_events(report, [*_images(figures, forecast), *((summary, 0) for summary in told)])
     for strategy in dict.fromkeys(cell.row.strategy for cell in study.cells):
         cells = [cell for cell in study.cells if cell.row.strategy == strategy]
-        write_events(report / "strategies" / folder_name(strategy), _scaling_scalars(cells))
+        scalars = [*_scaling_scalars(cells), *_forecast_scalars(ahead, strategy)]
+        write_events(report / "strategies" / folder_name(strategy), scalars)
     for run in study.runs:
         write_events(report / "runs" / folder_name(run.name), _session(run, study))
     return report
 
 
-def _images(figures: Iterable[Figure]) -> Iterable[tuple[Any, int]]:
+def _images(figures: Iterable[Figure], forecast: ShownForecast | None) -> Iterable[tuple[Any, int]]:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    for figure in figures:
-        if figure.specification is not None:
-            image = Summary.Image(encoded_image_string=figure.png, colorspace=4)
-            image.width, image.height = png_size(figure.png)
-            yield Summary(value=[Summary.Value(tag=f"report/{figure.metric.name}", image=image)]), 0
+    drawn = [(figure.metric.name, figure.png) for figure in figures if figure.specification is not None]
+    if forecast is not None and forecast.pictures is not None:
+        drawn.append(("forecast", forecast.pictures.png))
+    for name, png in drawn:
+        image = Summary.Image(encoded_image_string=png, colorspace=4)
+        image.width, image.height = png_size(png)
+        yield Summary(value=[Summary.Value(tag=f"report/{name}", image=image)]), 0
+
+
+def _forecast_text(found: Forecast) -> str:
+    return "\n".join(f"* {line}" for line in forecast_lines(found))
+
+
+def _forecast_scalars(found: Forecast, strategy: str) -> Iterable[tuple[Any, int]]:
+    for row in found.rows:
+        if row.strategy == strategy:
+            for name in ("epoch_time_s", "low_s", "high_s", "efficiency", "energy_kwh"):
+                value = getattr(row, name)
+                if value is not None:
+                    yield scalar(f"forecast/{name}", value), row.workers
 
 
 def _layout() -> Any:

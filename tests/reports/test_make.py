@@ -36,10 +36,10 @@ def report(sweep: Path) -> Report:
 
 
 def test_everything_that_is_promised_is_there(sweep: Path, report: Report) -> None:
-    for name in ("results.json", "results.csv", "summary.json", "report.html"):
+    for name in ("results.json", "results.csv", "summary.json", "forecast.json", "report.html"):
         assert (sweep / name).stat().st_size > 100
     assert report.html == sweep / "report.html"
-    for name in ("epoch_time_s", "speedup", "communication_overhead_percent", "emissions_kg"):
+    for name in ("epoch_time_s", "speedup", "communication_overhead_percent", "emissions_kg", "forecast"):
         for kind in ("png", "svg"):
             assert sweep / "figures" / f"{name}.{kind}" in report.figures
     assert not (sweep / "figures" / "gpu_energy_wh.png").exists()
@@ -52,6 +52,34 @@ def test_everything_that_is_promised_is_there(sweep: Path, report: Report) -> No
         ("horovod", 2, "failed"),
     ]
     assert {tuple(row) for row in rows} == {COLUMNS}
+
+
+def test_the_forecast_stands_beside_the_results(report: Report) -> None:
+    rows = json.loads(report.forecast_json.read_text())
+    assert [(row["strategy"], row["workers"], row["extrapolated"]) for row in rows] == [
+        ("ddp", 4, True),
+        ("ddp", 8, True),
+    ]
+    text = report.html.read_text()
+    assert '<h2 id="forecast">Forecast</h2>' in text
+    assert "orovod failed on 2 workers" in text
+    assert 'data-name="forecast"' in text
+    assert report.forecast_lines[0].startswith("ddp on 4 workers: ")
+
+
+def test_without_a_forecast_nothing_is_left_of_an_earlier_one(sweep: Path, tmp_path: Path) -> None:
+    make_report(sweep, tmp_path)
+    assert (tmp_path / "figures" / "forecast.png").exists()
+    made = make_report(sweep, tmp_path, forecast=())
+    assert json.loads(made.forecast_json.read_text()) == []
+    assert not (tmp_path / "figures" / "forecast.png").exists()
+    assert 'id="forecast"' not in made.html.read_text()
+
+
+def test_a_forecast_too_far_is_refused_before_anything_is_written(sweep: Path, tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="no forecast for 9 workers"):
+        make_report(sweep, tmp_path / "out", forecast=(9,))
+    assert not (tmp_path / "out").exists()
 
 
 def test_table_and_recommendation_are_ready_to_print(report: Report) -> None:

@@ -142,6 +142,7 @@ def test_the_page_draws_itself_without_a_word_and_without_the_net(
         "gpu_utilization_percent",
         "gpu_energy_wh",
         "data_wait_percent",
+        "forecast",
     ]
     for _, chart_width, height, paths in told["charts"]:
         assert 200 < chart_width <= width
