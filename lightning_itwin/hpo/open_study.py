@@ -15,7 +15,7 @@ from lightning_itwin.hpo import config_keys, policies
 from lightning_itwin.hpo.check import Checked
 from lightning_itwin.hpo.rows import BASELINE
 from lightning_itwin.hpo.search_space import Dimension, fit_to_baseline, read_space
-from lightning_itwin.hpo.storage import open_storage, storage_url
+from lightning_itwin.hpo.storage import connection_errors, open_storage, shown, storage_url
 from lightning_itwin.hpo.study_plan import PLAN, StudyError, StudyPlan
 from lightning_itwin.hpo.study_reading import StudyRecord, record, study_name
 from lightning_itwin.hpo.trial_folder import TrialFolder
@@ -143,12 +143,15 @@ def open_study(plan: StudyPlan, folder: Path, checked: Checked, *, joined: bool 
     except ValueError as error:
         raise StudyError(str(error)) from None
     url = storage_url(plan.storage, folder)
-    study = optuna.create_study(
-        study_name=study_name(plan, folder),
-        storage=open_storage(url, mend=not joined),
-        direction=plan.direction,
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=study_name(plan, folder),
+            storage=open_storage(url, mend=not joined),
+            direction=plan.direction,
+            load_if_exists=True,
+        )
+    except connection_errors() as error:
+        raise StudyError(_unreachable(url, error)) from None
     other = study.user_attrs.get(_FOLDER)
     if other is None:
         study.set_user_attr(_FOLDER, str(folder))
@@ -159,8 +162,8 @@ def open_study(plan: StudyPlan, folder: Path, checked: Checked, *, joined: bool 
             study.set_metric_names([plan.metric])
     elif other != str(folder):
         raise StudyError(
-            f"storage {url} holds a study {study.study_name!r} of the folder {other}; give this one a name "
-            "of its own with --name"
+            f"storage {shown(url)} holds a study {study.study_name!r} of the folder {other}; give this one a "
+            "name of its own with --name"
         )
     if not joined:
         write_json(folder / PLAN, dataclasses.asdict(plan))
@@ -187,11 +190,14 @@ def find_folder(url: str, name: str | None) -> Path:
         StudyError: no such study, several, or its folder cannot be seen from here.
     """
     optuna = require("optuna", extra="hpo")
-    storage = open_storage(storage_url(url, Path.cwd()))
-    names = [one for one in optuna.get_all_study_names(storage) if name in (None, one)]
+    try:
+        storage = open_storage(storage_url(url, Path.cwd()))
+        names = [one for one in optuna.get_all_study_names(storage) if name in (None, one)]
+    except connection_errors() as error:
+        raise StudyError(_unreachable(url, error)) from None
     if len(names) != 1:
         raise StudyError(
-            f"storage {url} holds {'no study' if not names else 'the studies ' + ', '.join(names)}"
+            f"storage {shown(url)} holds {'no study' if not names else 'the studies ' + ', '.join(names)}"
             + (f" named {name!r}" if name else "")
             + ("; choose one with --name" if names else "")
         )
@@ -203,6 +209,13 @@ def find_folder(url: str, name: str | None) -> Path:
             "elsewhere, say --output"
         )
     return Path(folder)
+
+
+def _unreachable(url: str, error: Exception) -> str:
+    words = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()
+    details = getattr(error, "details", None)  # of gRPC
+    said = str(details()) if callable(details) else " ".join(words[:2])
+    return f"storage {shown(url)} cannot be opened: {said}"
 
 
 def dump_yaml(config: Mapping[str, Any]) -> str:

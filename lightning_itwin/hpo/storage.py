@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_itwin.hpo.study_plan import StudyError
-from lightning_itwin.optional import require
+from lightning_itwin.optional import MissingExtraError, available, require
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "journal.log"
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
+_DRIVERS = {
+    "postgresql": {"psycopg": "psycopg", "psycopg2": "psycopg2"},
+    "mysql": {"pymysql": "pymysql", "mysqldb": "MySQLdb"},
+}
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql", "oracle")
 
 
@@ -63,6 +69,7 @@ def open_storage(url: str, *, mend: bool = False) -> optuna.storages.BaseStorage
     """
     optuna = require("optuna", extra="hpo")
     kind, _, rest = url.partition("://")
+    url = with_driver(url)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if kind == "journal":
@@ -77,6 +84,47 @@ def open_storage(url: str, *, mend: bool = False) -> optuna.storages.BaseStorage
             host, _, port = rest.rpartition(":")
             return optuna.storages.GrpcStorageProxy(host=host, port=int(port))
         return optuna.storages.RDBStorage(url)
+
+
+def with_driver(url: str) -> str:
+    """Name the installed library in a database's URL; SQLAlchemy's own choice changes with its version.
+
+    Raises:
+        MissingExtraError: there is none.
+
+    >>> with_driver("postgresql+pg8000://host/studies"), with_driver("sqlite:///studies.db")
+    ('postgresql+pg8000://host/studies', 'sqlite:///studies.db')
+    """
+    kind, _, rest = url.partition("://")
+    drivers = _DRIVERS.get(kind)
+    if drivers is None:
+        return url
+    found = [name for name, module in drivers.items() if available(module)]
+    if not found:
+        raise MissingExtraError(
+            f"storage {shown(url)} needs one of the libraries {', '.join(drivers)}: pip install "
+            f"{'lightning-itwin[hpo]' if kind == 'postgresql' else next(iter(drivers))!r}"
+        )
+    return f"{kind}+{found[0]}://{rest}"
+
+
+def shown(url: str) -> str:
+    """Give a storage's URL as it may be shown, without its password.
+
+    >>> shown("postgresql://tuner:secret@db1/studies")
+    'postgresql://tuner:***@db1/studies'
+    """
+    return _PASSWORD.sub(r"\1***@", url)
+
+
+def connection_errors() -> tuple[type[Exception], ...]:
+    """Give what a storage on a server raises while that is away."""
+    optuna = require("optuna", extra="hpo")
+    found: list[type[Exception]] = [optuna.exceptions.StorageInternalError]
+    for module, name in (("grpc", "RpcError"), ("sqlalchemy.exc", "DBAPIError")):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_itwin.hpo import policies
 from lightning_itwin.hpo.budget import COPIED, RETRY_OF, epochs_of
 from lightning_itwin.hpo.rows import BASELINE, DRIVER, REASON, WALL_S
-from lightning_itwin.hpo.storage import open_storage, storage_url
+from lightning_itwin.hpo.storage import open_storage, shown, storage_url
 from lightning_itwin.hpo.study_plan import PLAN, StudyError, StudyPlan
 from lightning_itwin.optional import require
 from lightning_itwin.records.manifest import from_json
@@ -71,7 +71,7 @@ class StudyRecord:
 
     Args:
         folder: of the study.
-        url: of its storage.
+        url: of its storage, without a password.
         name: in that storage.
         plan: what was asked for.
         max_epochs: of a whole training.
@@ -138,7 +138,7 @@ def read_study(folder: Path | str) -> StudyRecord:
     try:
         study = optuna.load_study(study_name=name, storage=open_storage(url))
     except KeyError:
-        raise StudyError(f"{folder}: its storage {url} holds no study {name!r}") from None
+        raise StudyError(f"{folder}: its storage {shown(url)} holds no study {name!r}") from None
     return record(study, plan, folder, url)
 
 
@@ -153,7 +153,7 @@ def record(study: optuna.Study, plan: StudyPlan, folder: Path, url: str) -> Stud
     sign = -1.0 if plan.direction == "maximize" else 1.0
     return StudyRecord(
         folder=folder,
-        url=url,
+        url=shown(url),
         name=study.study_name,
         plan=plan,
         max_epochs=max_epochs,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from lightning_itwin.hpo.lease import DriverIdentity, driving, sign_lease
 from lightning_itwin.hpo.open_study import OpenStudy, check_resumable, dump_yaml, open_study
 from lightning_itwin.hpo.progress import Progress
 from lightning_itwin.hpo.repeats import Repeated, repeat
+from lightning_itwin.hpo.storage import connection_errors, shown
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.study_reading import StudyRecord
 from lightning_itwin.hpo.trials_file import write_trials
@@ -125,9 +126,9 @@ def run(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launc
         _say(progress, "checking config, space and objective ...")
         checked = check(plan, folder, import_path())
         study = open_study(plan, folder, checked)
-        sign_lease(folder, study.url)
+        sign_lease(folder, shown(study.url))
         places = find_places(plan, checked.gpus)
-        _say(progress, f"study {study.optuna.study_name!r} in {study.url}")
+        _say(progress, f"study {study.optuna.study_name!r} in {shown(study.url)}")
         study.queue_baseline()
         identity = DriverIdentity(folder)
         bar = Progress(silent=not progress)
@@ -136,9 +137,10 @@ def run(plan: StudyPlan, folder: Path, *, progress: bool = True, launcher: Launc
         finally:
             bar.close()
             identity.leave()
-            write_trials(study.record(), folder)
-            if study.record().winner is not None:
-                _write_best(study, places.accelerator)
+            with contextlib.suppress(*connection_errors()):  # what is amiss has been said
+                write_trials(study.record(), folder)
+                if study.record().winner is not None:
+                    _write_best(study, places.accelerator)
         record = study.record()
         winner = record.winner
         if winner is None:
@@ -236,7 +238,7 @@ def _say(aloud: bool, text: str) -> None:
         print(text, flush=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals() -> Iterator[None]:
     """Have SIGTERM end a study as Ctrl-C does; a background job inherits that SIGINT is ignored."""
     if threading.current_thread() is not threading.main_thread():

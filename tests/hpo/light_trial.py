@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from lightning_itwin.hpo.storage_line import RowLine
+from lightning_itwin.hpo.storage_line import RowLine, StorageLine
 from lightning_itwin.hpo.trial_folder import (
     COMPLETE,
     DIVERGED,
@@ -27,19 +27,22 @@ def curve(learning_rate: float, epoch: int) -> float:
     return abs(learning_rate - 0.3) + 1.0 / epoch
 
 
-def train(folder: TrialFolder, trouble: str, trained: Callable[[int], None]) -> WorldEnd:
+def train(
+    folder: TrialFolder, trouble: str, trained: Callable[[int], None], *, endures: bool = False
+) -> WorldEnd:
     """Do what a trial's processes do.
 
     Args:
         folder: of the trial.
         trouble: ``"error"``, ``"nan"``, ``"kill"`` or nothing.
         trained: told every epoch.
+        endures: whether it goes on where its storage is away.
     """
     spec = folder.read_spec()
     if trouble == "error":
         folder.log.write_text("Traceback (most recent call last):\nValueError: the detector is off\n")
         return WorldEnd(status="failed", wall_s=1.0, reason="ValueError: the detector is off")
-    line = RowLine(spec) if spec.study else None
+    tell = StorageLine(RowLine(spec), spec.deadline_s).ask if endures else RowLine(spec).tell
     first = int(Path(spec.checkpoint).name.split("-")[1].split(".")[0]) if spec.checkpoint else 0
     rate = yaml.safe_load(folder.config.read_text())["model"]["init_args"]["learning_rate"]
     state, best, epoch = COMPLETE, (float("inf"), 0), first
@@ -47,7 +50,7 @@ def train(folder: TrialFolder, trouble: str, trained: Callable[[int], None]) -> 
         value = float("nan") if trouble == "nan" else curve(rate, epoch)
         trained(epoch)
         folder.report(epoch, value)
-        stop = line.tell(epoch, value).stop if line else False
+        stop = tell(epoch, value).stop if spec.study else False
         best = min(best, (value, epoch))
         if trouble == "kill" and epoch == first + 2:
             folder.log.write_text("rank 1 ended with exit code -9\n")
@@ -93,7 +96,7 @@ def main() -> None:
         with open(ledger, "a") as file:
             file.write(f"{folder.path.name} {epoch}\n")
 
-    train(folder, "", trained)
+    train(folder, "", trained, endures=True)
 
 
 if __name__ == "__main__":

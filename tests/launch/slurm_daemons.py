@@ -82,7 +82,7 @@ class Slurm:
 
     def start(self) -> None:
         """Start the daemons; ``reason`` is set where the nodes do not come up."""
-        ports = [_free_port() for _ in range(3)]
+        ports = [free_port() for _ in range(3)]
         host = socket.gethostname().partition(".")[0]
         names = dict(zip(("controller", "first", "second"), ports))
         (self.folder / "slurm.conf").write_text(CONF.format(folder=self.folder, host=host, **names))
@@ -159,7 +159,7 @@ class Slurm:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_end_with_parent,
+                    preexec_fn=end_with_parent,
                 )
             )
 
@@ -206,7 +206,8 @@ def _prctl() -> Callable[..., int]:
     return found
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Have a child end with this process; for ``preexec_fn``."""
     _prctl()(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
@@ -214,7 +215,8 @@ def _find(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
