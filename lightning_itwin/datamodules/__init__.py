@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from lightning_itwin.datamodules.gw.datamodule import GWDataModule
     from lightning_itwin.datamodules.hydro.datamodule import GriddedHydroDataModule
     from lightning_itwin.datamodules.virgo.datamodule import VirgoDataModule
-    from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
+    from lightning_itwin.strain.simulator.virgo_simulator import VirgoSimulator
 
 __all__ = ["GWDataModule", "GriddedHydroDataModule", "VirgoDataModule", "VirgoSimulator"]
 
@@ -18,6 +18,6 @@ __getattr__ = late_face(
         "GWDataModule": "lightning_itwin.datamodules.gw.datamodule",
         "GriddedHydroDataModule": "lightning_itwin.datamodules.hydro.datamodule",
         "VirgoDataModule": "lightning_itwin.datamodules.virgo.datamodule",
-        "VirgoSimulator": "lightning_itwin.datamodules.virgo_simulator",
+        "VirgoSimulator": "lightning_itwin.strain.simulator.virgo_simulator",
     },
 )

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_itwin.datamodules.virgo_instrument import virgo_asd
 from lightning_itwin.strain.bns_range import bns_range_mpc
+from lightning_itwin.strain.simulator.virgo_instrument import virgo_asd
 
 FREQUENCY_HZ = np.arange(0.0, 2048.0, 0.25)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from lightning_itwin.datamodules.virgo_instrument import virgo_asd
-from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
 from lightning_itwin.strain.hdf5_channels import read_channels
+from lightning_itwin.strain.simulator.virgo_instrument import virgo_asd
+from lightning_itwin.strain.simulator.virgo_simulator import VirgoSimulator
 from lightning_itwin.strain.spectra import median_asd
 from lightning_itwin.strain.whitening import equalising_filter, whitening_filter
 

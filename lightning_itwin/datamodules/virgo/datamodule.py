@@ -28,13 +28,13 @@ from lightning_itwin.datamodules.virgo.whitened import (
     make_filters,
 )
 from lightning_itwin.datamodules.virgo.window_order import ConsecutiveOrder, TrainingOrder, segment_blocks
-from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator
 from lightning_itwin.strain.aligned_channels import AlignedChannels
 from lightning_itwin.strain.channel_cache import ChannelCache
 from lightning_itwin.strain.channel_list import ListedChannel, read_channel_list
 from lightning_itwin.strain.channel_pieces import ChannelError
 from lightning_itwin.strain.hdf5_channels import read_attribute
 from lightning_itwin.strain.resampling import reach_s
+from lightning_itwin.strain.simulator.virgo_simulator import VirgoSimulator
 from lightning_itwin.strain.sources import find_files, names_in
 from lightning_itwin.strain.whitening import LOWEST_BAND_HZ, TAPER_HZ, ZeroPhaseFilter
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from lightning_itwin.datamodules.virgo_instrument import virgo_asd
-from lightning_itwin.datamodules.virgo_simulator import VirgoSimulator, main
 from lightning_itwin.strain.hdf5_channels import list_channels, read_attribute, read_channels
+from lightning_itwin.strain.simulator.__main__ import main
+from lightning_itwin.strain.simulator.virgo_instrument import virgo_asd
+from lightning_itwin.strain.simulator.virgo_simulator import VirgoSimulator
 
 RATE_HZ = 512.0
 
@@ -164,7 +165,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
 
 
 def test_the_module_runs_as_a_command_without_a_warning():
-    command = [sys.executable, "-m", "lightning_itwin.datamodules.virgo_simulator", "--help"]
+    command = [sys.executable, "-m", "lightning_itwin.strain.simulator", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "--instrument_seed" in done.stdout
     assert done.stderr == ""
@@ -172,7 +173,7 @@ def test_the_module_runs_as_a_command_without_a_warning():
 
 def test_processes_that_write_one_file_at_once_do_not_collide(tmp_path):
     file = tmp_path / "new" / "virgo.h5"
-    command = [sys.executable, "-m", "lightning_itwin.datamodules.virgo_simulator", "--duration_s", "16"]
+    command = [sys.executable, "-m", "lightning_itwin.strain.simulator", "--duration_s", "16"]
     running = [subprocess.Popen([*command, "--out", str(file)], stdout=subprocess.PIPE) for _ in range(2)]
     assert [process.wait(timeout=120) for process in running] == [0, 0]
     assert [path.name for path in file.parent.iterdir()] == ["virgo.h5"]

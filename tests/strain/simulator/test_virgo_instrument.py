@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lightning_itwin.datamodules.virgo_instrument import Resonance, VirgoInstrument, virgo_asd
+from lightning_itwin.strain.simulator.virgo_instrument import Resonance, VirgoInstrument, virgo_asd
 
 
 def test_the_asd_is_the_published_fit():

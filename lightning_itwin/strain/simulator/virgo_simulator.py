@@ -1,7 +1,4 @@
-"""Simulated strain of a Virgo-like detector and its witness channels, every part of the truth kept apart.
-
-Write a file: ``python -m lightning_itwin.datamodules.virgo_simulator --out virgo.h5``.
-"""
+"""Simulated strain of a Virgo-like detector and its witness channels, every part of the truth kept apart."""
 
 # F frequencies
 
@@ -9,14 +6,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser
 
-from lightning_itwin.datamodules.virgo_instrument import (
+from lightning_itwin.optional import require
+from lightning_itwin.strain.hdf5_channels import Channel, write_channels
+from lightning_itwin.strain.simulator.virgo_instrument import (
     HIGHEST_RESONANCE_HZ,
     MAINS_HZ,
     Resonance,
@@ -24,8 +21,6 @@ from lightning_itwin.datamodules.virgo_instrument import (
     ground_asd,
     virgo_asd,
 )
-from lightning_itwin.optional import require
-from lightning_itwin.strain.hdf5_channels import Channel, list_channels, write_channels
 
 STRAIN = "V1:SIM_STRAIN"
 _MARGIN_S = 16.0  # made and thrown away, because noise made by an inverse FFT joins its end to its start
@@ -195,25 +190,3 @@ _UNITS = {
 
 def _unit_power(values: np.ndarray) -> np.ndarray:
     return values / np.sqrt(np.mean(values**2))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write a file of simulated data, as the command line says."""
-    parser = ArgumentParser(
-        prog="python -m lightning_itwin.datamodules.virgo_simulator",
-        description="Simulate the strain of a Virgo-like detector and its witness channels.",
-    )
-    parser.add_argument("--out", type=str, required=True, help="HDF5 file to write")
-    parser.add_class_arguments(VirgoSimulator)
-    given = parser.parse_args(arguments)
-    out = Path(given.pop("out"))
-    try:
-        simulator = VirgoSimulator(**given.as_dict())
-    except ValueError as error:
-        parser.error(str(error))
-    simulator.write(out)
-    print(f"{out}: {out.stat().st_size / 2**20:.0f} MiB; channels: {', '.join(list_channels(out))}")
-
-
-if __name__ == "__main__":
-    main()
