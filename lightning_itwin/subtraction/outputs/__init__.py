@@ -1,0 +1,1 @@
+"""What predict writes: the cleaned strain, the veto list, the report."""

@@ -1,0 +1,1 @@
+"""The report of a subtraction: what was measured, figures, and a page that opens offline."""
