@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,6 +43,23 @@ def slurm_daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         pytest.fail(made.reason) if os.environ.get("CI") else pytest.skip(made.reason)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes of four processors; tests are skipped without Ray."""
+    pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        tools, ray = importlib.import_module("ray.cluster_utils"), importlib.import_module("ray")
+        head = {"num_cpus": 4, "include_dashboard": False}
+        made = tools.Cluster(initialize_head=True, head_node_args=head)
+        made.add_node(num_cpus=4)
+        made.wait_for_nodes(60)
+        yield made.address
+        ray.shutdown()
+        made.shutdown()
 
 
 @pytest.fixture

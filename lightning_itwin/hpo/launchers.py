@@ -45,10 +45,7 @@ def make_launcher(plan: StudyPlan, folder: Path) -> Launcher:
     if plan.launcher == "slurm":
         return SlurmLauncher()
     if plan.launcher == "ray":
-        raise StudyError(
-            "launcher ray: Ray starts no worlds here. On a cluster without SLURM, let every machine join: "
-            "python -m lightning_itwin.hpo worker --study URL"
-        )
+        return _ray(plan, folder)
     raise StudyError(f"launcher {plan.launcher!r}: it has to be one of {', '.join(LAUNCHERS)}")
 
 
@@ -70,8 +67,9 @@ def adopt(launcher: Launcher, world: World) -> RunningWorld | None:
     return found
 
 
-def _jobs(plan: StudyPlan, folder: Path) -> SlurmJobLauncher:
-    shape = World(
+def _shape(plan: StudyPlan, folder: Path, *, gpus: bool = False) -> World:
+    """Give a world as large as a trial's."""
+    return World(
         command=("-m", "a.trial"),
         workers=plan.workers_per_trial,
         nodes=plan.nodes_per_trial,
@@ -79,10 +77,25 @@ def _jobs(plan: StudyPlan, folder: Path) -> SlurmJobLauncher:
         log=folder / "check" / "job.log",
         environment={"OMP_NUM_THREADS": str(plan.threads_per_worker or 1)},
         mark=f"{folder.name}-check",
+        gpus=gpus,
     )
+
+
+def _ray(plan: StudyPlan, folder: Path) -> Launcher:
+    from lightning_itwin.launch.ray import RayLauncher
+
+    try:
+        made = RayLauncher()
+        made.check(_shape(plan, folder, gpus=plan.accelerator == "gpu"))
+    except (RuntimeError, ValueError) as error:
+        raise StudyError(f"launcher ray: {error}") from None
+    return made
+
+
+def _jobs(plan: StudyPlan, folder: Path) -> SlurmJobLauncher:
     try:
         made = SlurmJobLauncher(job_settings(plan.job))
-        made.check(shape)
+        made.check(_shape(plan, folder))
     except (SchedulerError, ValueError) as error:
         hint = "" if plan.launcher == "slurm_jobs" else " (this process runs in no allocation)"
         raise StudyError(f"launcher {plan.launcher}{hint}: {error}") from None

@@ -160,7 +160,8 @@ def _places(made: argparse.ArgumentParser) -> None:
         "--launcher",
         choices=LAUNCHERS,
         help="what starts the processes (default: local). slurm: each trial is a step of the allocation that "
-        "this runs in, or a job where it runs in none; slurm_jobs: always a job",
+        "this runs in, or a job where it runs in none; slurm_jobs: always a job; ray: on the cluster of "
+        "RAY_ADDRESS",
     )
     job = made.add_argument_group("what each job asks for")
     job.add_argument("--partition", metavar="NAME", help="default: the cluster's")

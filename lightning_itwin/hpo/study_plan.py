@@ -61,9 +61,10 @@ class StudyPlan:
         threads_per_worker: intra-op threads of a process; None to share the cores evenly.
         timeout_s: when a trial counts as hung; None for never.
         launcher: ``"local"``; ``"slurm"`` for steps of the allocation that the driver runs in, or jobs where
-            it runs in none; ``"slurm_jobs"`` for jobs in any case; ``"ray"`` says that there is none.
+            it runs in none; ``"slurm_jobs"`` for jobs in any case; ``"ray"`` for the Ray cluster of
+            ``RAY_ADDRESS``.
         job: what each job asks for: keys of :class:`~lightning_itwin.launch.JobSettings`, or of sbatch.
-        nodes_per_trial: machines that share the workers of a trial; with SLURM.
+        nodes_per_trial: machines that share the workers of a trial; of a cluster.
         storage: URL of Optuna's storage; None for a journal file in the study's folder.
         name: of the study in its storage; None for the folder's name.
         metric_check: whether a batch is trained before the first trial to see the metric logged.
@@ -118,7 +119,9 @@ class StudyPlan:
                 "evenly"
             )
         if self.nodes_per_trial > 1 and self.launcher == "local":
-            raise StudyError(f"nodes_per_trial {self.nodes_per_trial}: several nodes need --launcher slurm")
+            raise StudyError(
+                f"nodes_per_trial {self.nodes_per_trial}: several nodes need --launcher slurm or ray"
+            )
         self._check_job()
         for name in ("hours", "timeout_s"):
             value = getattr(self, name)

@@ -2,7 +2,9 @@
 
 A starter for worlds whose processes find each other by themselves: each is told its rank and the world's
 size, nothing else. It needs neither torch nor a port, so a world begins as fast as an interpreter does. The
-first rank that fails ends the others.
+first rank that fails ends the others, and all end with their starter, however that ends. On several machines
+there is one such process on each; the variables ``LIGHTNING_ITWIN_NODE`` and ``LIGHTNING_ITWIN_NODES`` tell it
+which one it is.
 """
 
 from __future__ import annotations
@@ -16,41 +18,51 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from lightning_itwin.launch.leash import end_with_parent
+
 _GRACE_S = 5.0
 _POLL_S = 0.05
 
 
-def rank_environment(rank: int, workers: int) -> dict[str, str]:
-    """Give the variables that tell a process of one machine its place in the world.
+NODE, NODES = "LIGHTNING_ITWIN_NODE", "LIGHTNING_ITWIN_NODES"
+
+
+def rank_environment(local_rank: int, workers: int, node: int = 0, nodes: int = 1) -> dict[str, str]:
+    """Give the variables that tell a process its place in the world.
 
     Args:
-        rank: of the process.
-        workers: processes of the world.
+        local_rank: of the process on this machine.
+        workers: processes of the world on each machine.
+        node: number of this machine.
+        nodes: machines of the world.
 
     >>> rank_environment(1, 2)["RANK"], rank_environment(1, 2)["WORLD_SIZE"]
     ('1', '2')
+    >>> rank_environment(1, 2, node=3, nodes=4)["RANK"]
+    '7'
     """
     return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(workers),
+        "RANK": str(node * workers + local_rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(nodes * workers),
         "LOCAL_WORLD_SIZE": str(workers),
-        "GROUP_RANK": "0",
-        "NODE_RANK": "0",
+        "GROUP_RANK": str(node),
+        "NODE_RANK": str(node),
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the world; give the exit code of the first rank that failed, as a shell has it, else 0."""
     workers, *command = sys.argv[1:] if arguments is None else arguments
+    place = int(os.environ.get(NODE, "0")), int(os.environ.get(NODES, "1"))
     signal.signal(signal.SIGTERM, _interrupt)
     ranks: list[subprocess.Popen[bytes]] = []
     failed = 0
     try:
         for rank in range(int(workers)):
-            ranks.append(
-                subprocess.Popen(command, env={**os.environ, **rank_environment(rank, int(workers))})
-            )
+            variables = rank_environment(rank, int(workers), *place)
+            leash = end_with_parent(signal.SIGKILL)
+            ranks.append(subprocess.Popen(command, env={**os.environ, **variables}, preexec_fn=leash))
         while not failed and any(one.poll() is None for one in ranks):
             time.sleep(_POLL_S)
             failed = _failed(ranks)

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.launch.slurm_daemons import end_with_parent, free_port, wait_for
+from lightning_itwin.launch.leash import end_with_parent
+from tests.launch.slurm_daemons import free_port, wait_for
 
 _PROXY = """
 import sys
@@ -83,7 +84,7 @@ class Postgres:
                 user=self._user if os.geteuid() == 0 else None,
                 cwd=self.folder,
                 start_new_session=True,
-                preexec_fn=end_with_parent,
+                preexec_fn=end_with_parent(signal.SIGTERM),
             )
         wait_for(lambda: is_listening(self.port), 30.0)
 
@@ -129,7 +130,7 @@ class Proxy:
             [sys.executable, "-c", _PROXY, str(journal), str(self.port)],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            preexec_fn=end_with_parent(signal.SIGTERM),
         )
         wait_for(lambda: is_listening(self.port), 60.0)
 

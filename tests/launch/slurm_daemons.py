@@ -8,8 +8,6 @@ with it, however it ends; ``stop`` ends the jobs that are left, too.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import os
 import shutil
 import signal
@@ -18,6 +16,8 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from lightning_itwin.launch.leash import end_with_parent
 
 NEEDED = ("munged", "slurmctld", "slurmd", "srun", "salloc", "sbatch", "sinfo")
 CALL_S = 30
@@ -159,7 +159,7 @@ class Slurm:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=end_with_parent,
+                    preexec_fn=end_with_parent(signal.SIGTERM),
                 )
             )
 
@@ -198,17 +198,6 @@ def wait_for(until: Callable[[], bool], limit_s: float) -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"not within {limit_s} s")
         time.sleep(0.2)
-
-
-@functools.cache
-def _prctl() -> Callable[..., int]:
-    found: Callable[..., int] = ctypes.CDLL(None).prctl
-    return found
-
-
-def end_with_parent() -> None:
-    """Have a child end with this process; for ``preexec_fn``."""
-    _prctl()(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _find(name: str) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("submitit")
 
 from lightning_itwin.launch import JobSettings, SlurmJobLauncher, World, slurm_jobs
+from lightning_itwin.launch.local import process_start
 from lightning_itwin.launch.slurm_queue import SchedulerError, SlurmQueue
 from lightning_itwin.launch.world import KILLED
 from tests.launch.slurm_daemons import Slurm, wait_for
@@ -119,7 +120,7 @@ def test_jobs_that_fail_are_killed_are_cancelled_or_are_late(
     assert late.wait().status == "timeout"
     pids = [int(path.read_text()) for name in ("cancel", "late") for path in tmp_path.glob(f"{name}-?")]
     assert len(pids) == 4
-    wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()], 15.0)
+    wait_for(lambda: not [pid for pid in pids if process_start(pid) is not None], 15.0)
     assert launcher.adopt(asked["cancel"]) is None
 
 

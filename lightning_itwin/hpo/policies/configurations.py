@@ -25,6 +25,7 @@ class Configuration:
         curve: value after each epoch, lower is better whatever the study's direction; NaN where it diverged.
         epochs: trained in segments that ended well, and can be resumed from.
         last_row: number of the row that trained them, or None.
+        until_epoch: where its last segment was to end.
         busy: a segment of it runs or waits in the queue.
         ended: it is complete, stopped for good or lost: it is not to be resumed.
         lost: its last segment failed and none was queued to try it again.
@@ -36,6 +37,7 @@ class Configuration:
     curve: dict[int, float] = field(default_factory=dict)
     epochs: int = 0
     last_row: int | None = None
+    until_epoch: int = 0
     busy: bool = False
     ended: bool = False
     lost: bool = False
@@ -96,6 +98,7 @@ def join(rows: Iterable[optuna.trial.FrozenTrial], max_epochs: int, sign: float 
             )
         if state != "WAITING":
             configuration.params, configuration.distributions = row.params, row.distributions
+        configuration.until_epoch = segment.until_epoch
         configuration.busy = state in ("RUNNING", "WAITING")
         configuration.ended = state in ("FAIL", "COMPLETE")
         configuration.lost = state == "FAIL"

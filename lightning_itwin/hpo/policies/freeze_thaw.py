@@ -37,6 +37,12 @@ class FreezeThaw:
     goes on where others like it ended well, and nothing is dropped for good. Trainings that run count as if
     they had ended where they are expected to, so that slots do not all try the same.
 
+    Two shares keep a study from stalling. Of equals, each a little less certain than the last, one after
+    another would be started and none finished: ``finish_share`` of the decisions go on with the favourite,
+    the paused configuration that is expected to end lowest, while it may become the best. And where curves
+    cross late, the process would never see it: ``whole_share`` of all epochs belong to configurations that
+    are trained to their end; whenever there are fewer, the favourite is trained to its end at once.
+
     Args:
         max_epochs: epochs of a whole training.
         seed: of the samples.
@@ -44,12 +50,11 @@ class FreezeThaw:
         first_rung: in epochs; None for a fortieth of ``max_epochs``.
         at_random: configurations at the start that are drawn at random.
         optimism: standard deviations below the mean; 0 takes what is expected to be best.
-        finish_share: of the decisions that start nothing new while a paused configuration may become the
-            best, 0 to 1. Without them a plateau of equals, each a little less certain than the last, would be
-            started one after another and none be finished.
+        finish_share: of the decisions that go on with the favourite, 0 to 1.
+        whole_share: of all epochs that belong to configurations trained to their end, at least, 0 to 1.
 
     Raises:
-        ValueError: rungs that do not fit, ``at_random`` below 2 or ``optimism`` below 0.
+        ValueError: rungs that do not fit, ``at_random`` below 2, ``optimism`` below 0, a share out of 0 to 1.
 
     Reference:
         Swersky, Snoek and Adams, 2014, https://arxiv.org/abs/1406.3896; one step at a time for whoever
@@ -66,9 +71,11 @@ class FreezeThaw:
         at_random: int = 10,
         optimism: float = 1.5,
         finish_share: float = 1 / 3,
+        whole_share: float = 1 / 3,
     ) -> None:
-        if not 0 <= finish_share <= 1:
-            raise ValueError(f"finish_share {finish_share}: a share is within 0 and 1")
+        for name, share in (("finish_share", finish_share), ("whole_share", whole_share)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} {share}: a share is within 0 and 1")
         if at_random < 2:
             raise ValueError(
                 f"at_random {at_random}: the process needs 2 configurations or more to start from"
@@ -81,6 +88,7 @@ class FreezeThaw:
         self.at_random = at_random
         self.optimism = optimism
         self.finish_share = finish_share
+        self.whole_share = whole_share
 
     def ask(
         self, study: optuna.Study, space: Mapping[str, BaseDistribution], *, may_start: bool = True
@@ -113,11 +121,14 @@ class FreezeThaw:
             model.fit(seen.points, seen.values_N)
             refit = True
         rng = np.random.default_rng(row_seed(self.seed, number, 2))
-        chosen = self.choose(model, seen, configurations, encoding, rng, may_start)
+        to_the_end = self.too_few_whole(configurations)
+        finish = to_the_end or rng.random() < self.finish_share
+        chosen = self.choose(model, seen, configurations, encoding, rng, finish=finish, may_start=may_start)
         if chosen is None:
             return None
         if isinstance(chosen, Configuration):
-            until = next(rung for rung in self.rungs if rung > chosen.epochs)
+            next_rung = next(rung for rung in self.rungs if rung > chosen.epochs)
+            until = self.rungs[-1] if to_the_end else next_rung
             trial, segment = ask_next(study, chosen, until)
         else:
             trial, segment = ask_new(study, space, Fixed(chosen), until_epoch=self.rungs[0])
@@ -132,6 +143,8 @@ class FreezeThaw:
         configurations: Sequence[Configuration],
         encoding: Encoding,
         rng: np.random.Generator,
+        *,
+        finish: bool = False,
         may_start: bool = True,
     ) -> Configuration | dict[str, Any] | None:
         """Choose who goes on: a paused configuration, or the hyperparameters of a new one; None for nobody.
@@ -142,6 +155,7 @@ class FreezeThaw:
             configurations: all of the study.
             encoding: of their hyperparameters.
             rng: draws the candidates.
+            finish: go on with the favourite, where one may become the best.
             may_start: see :meth:`ask`.
         """
         points_NC = encoding.encode([one.params for one in configurations])
@@ -164,13 +178,19 @@ class FreezeThaw:
         best = int(np.argmin(plausible_N))
         if not may_start and plausible_N[best] >= best_seen:
             return None
-        if paused.size and rng.random() < self.finish_share:
-            furthest = int(np.argmin(plausible_N[: paused.size]))
-            if plausible_N[furthest] < best_seen:
-                best = furthest
+        if finish:
+            hopeful = np.flatnonzero(plausible_N[: paused.size] < best_seen)
+            if hopeful.size:
+                best = int(hopeful[np.argmin(mean_N[hopeful])])
         if best < paused.size:
             return configurations[paused[best]]
         return encoding.decode(new_NC[best - paused.size])
+
+    def too_few_whole(self, configurations: Sequence[Configuration]) -> bool:
+        """Say whether another training fits into the share of epochs that whole trainings are to have."""
+        whole = self.rungs[-1]
+        ending = sum(one.reached >= whole or (one.busy and one.until_epoch >= whole) for one in configurations)
+        return (ending + 1) * whole <= self.whole_share * sum(one.reached for one in configurations)
 
     def should_stop(self, study: optuna.Study, trial: optuna.Trial) -> bool:
         return diverged(trial)
