@@ -21,10 +21,11 @@ def end_with_parent(by: signal.Signals) -> Callable[[], None] | None:
     """
     if sys.platform != "linux":
         return None
-    return functools.partial(_prctl(), _PR_SET_PDEATHSIG, int(by))
+    prctl = _prctl()
+    return lambda: prctl(_PR_SET_PDEATHSIG, int(by))
 
 
 @functools.cache
-def _prctl() -> Callable[..., int]:
-    found: Callable[..., int] = ctypes.CDLL(None).prctl
+def _prctl() -> Callable[[int, int], None]:
+    found: Callable[[int, int], None] = ctypes.CDLL(None).prctl
     return found

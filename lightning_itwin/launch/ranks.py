@@ -3,8 +3,8 @@
 A starter for worlds whose processes find each other by themselves: each is told its rank and the world's
 size, nothing else. It needs neither torch nor a port, so a world begins as fast as an interpreter does. The
 first rank that fails ends the others, and all end with their starter, however that ends. On several machines
-there is one such process on each; the variables ``LIGHTNING_ITWIN_NODE`` and ``LIGHTNING_ITWIN_NODES`` tell it
-which one it is.
+there is one such process on each; the variables ``LIGHTNING_ITWIN_NODE`` and ``LIGHTNING_ITWIN_NODES`` tell
+it which one it is.
 """
 
 from __future__ import annotations
