@@ -87,12 +87,21 @@ class VirgoInstrument:
         acoustic_mix_rad: direction in the plane of the two angles that sets that gain.
         mains_strengths: ASD that the mains line times an angle adds, relative to the background's, for the
             first and the third harmonic.
+        nonstationary: path of the magnetometer, whose gain a temperature sets.
+        scattering_strength: ASD of the scattered light at 20 Hz, relative to the background's.
+        scattering_phase_rad: phase of the scattered light where the bench rests.
+        glitch: path of the saturated glitches; its strength is the peak of a fully saturated one, relative to
+            the background's rms within 1 Hz at resonance.
     """
 
     linear: tuple[Resonance, ...]
     acoustic: Resonance
     acoustic_mix_rad: float
     mains_strengths: tuple[float, float]
+    nonstationary: Resonance
+    scattering_strength: float
+    scattering_phase_rad: float
+    glitch: Resonance
 
     @classmethod
     def draw(cls, seed: int, coupling_strength: float = 1.0) -> VirgoInstrument:
@@ -104,12 +113,17 @@ class VirgoInstrument:
         """
         rng = np.random.default_rng(seed)
 
-        def path(low_hz: float, high_hz: float) -> Resonance:
+        def path(
+            low_hz: float,
+            high_hz: float,
+            quality: tuple[float, float] = (5.0, 12.0),
+            strength: tuple[float, float] = (2.0, 4.0),
+        ) -> Resonance:
             return Resonance(
                 frequency_hz=rng.uniform(low_hz, high_hz),
-                quality=rng.uniform(5.0, 12.0),
+                quality=rng.uniform(*quality),
                 delay_s=rng.uniform(0.0, 0.02),
-                strength=coupling_strength * rng.uniform(2.0, 4.0) * rng.choice([-1.0, 1.0]),
+                strength=coupling_strength * rng.uniform(*strength) * rng.choice([-1.0, 1.0]),
             )
 
         return cls(
@@ -120,4 +134,9 @@ class VirgoInstrument:
                 coupling_strength * rng.uniform(5.0, 8.0),
                 coupling_strength * rng.uniform(3.0, 5.0),
             ),
+            # What is drawn later leaves what was drawn before as it is.
+            nonstationary=path(54.0, 64.0),
+            scattering_strength=coupling_strength * rng.uniform(2.0, 4.0),
+            scattering_phase_rad=rng.uniform(0.0, 2.0 * np.pi),
+            glitch=path(70.0, 120.0, quality=(3.0, 6.0), strength=(400.0, 700.0)),
         )

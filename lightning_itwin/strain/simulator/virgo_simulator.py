@@ -1,30 +1,32 @@
 """Simulated strain of a Virgo-like detector and its witness channels, every part of the truth kept apart."""
 
-# F frequencies
+# F frequencies, T samples
 
 from __future__ import annotations
 
 import json
-import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lightning_itwin.optional import require
 from lightning_itwin.strain.hdf5_channels import Channel, write_channels
+from lightning_itwin.strain.simulator.couplings import Couplings, Sources
+from lightning_itwin.strain.simulator.random_series import RandomSeries
+from lightning_itwin.strain.simulator.scene import Scene
+from lightning_itwin.strain.simulator.transients import Event, chirps, events_of, glitch_train
 from lightning_itwin.strain.simulator.virgo_instrument import (
     HIGHEST_RESONANCE_HZ,
-    MAINS_HZ,
-    Resonance,
     VirgoInstrument,
-    ground_asd,
     virgo_asd,
 )
 
 STRAIN = "V1:SIM_STRAIN"
-_MARGIN_S = 16.0  # made and thrown away, because noise made by an inverse FFT joins its end to its start
-_SENSOR_NOISE = 1 / 30  # of a fast witness, relative to what it senses
+_SLOWER = 8  # of the slow channels' sample rate
+_UNWITNESSED = 80.0  # amplitude of an average glitch, in units of the background's ASD at 100 Hz
+_SCENE = Scene()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,24 +34,36 @@ class SimulatedData:
     """Channels as a detector would record them, and what only a simulator knows.
 
     Args:
-        strain: the strain; the sum of all of ``truth``.
-        witnesses: the witness channels; the alignment angles at 1/8 of the sample rate.
+        strain: the strain; the sum of all of ``truth``, not a number within gaps.
+        witnesses: the witness channels; slow ones at 1/8 of the sample rate.
         truth: parts of the strain: ``truth/background``, which no witness sees, then one part a coupling.
+        events: glitches and injections, in order of time.
     """
 
     strain: Channel
     witnesses: tuple[Channel, ...]
     truth: tuple[Channel, ...]
+    events: tuple[Event, ...] = ()
+
+    @property
+    def oracle(self) -> Channel:
+        """What an ideal subtraction leaves: all that no witness knows of."""
+        kept = [part.values for part in self.truth if part.name in UNKNOWN]
+        return replace(self.strain, name="truth/oracle", values=np.sum(kept, axis=0))
+
+
+UNKNOWN = ("truth/background", "truth/glitches/unwitnessed", "truth/injections")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VirgoSimulator:
-    """Simulates the strain of a Virgo-like detector and eight witness channels.
+    """Simulates the strain of a Virgo-like detector and its witness channels.
 
     The strain is the sum of a Gaussian background with Advanced Virgo's design ASD, three linear couplings
     (a seismometer each, through a resonance), and three bilinear ones: the first and the third harmonic of
     the mains line, each times a slow alignment angle, and a microphone through a resonance whose gain is a
-    mix of both angles. One more witness couples to nothing.
+    mix of both angles. One more witness couples to nothing. A ``scene`` adds couplings that are neither
+    linear nor stationary, glitches, injections, and faults.
 
     Args:
         duration_s: length of the data in seconds.
@@ -58,6 +72,7 @@ class VirgoSimulator:
         noise_seed: seed of everything that is random in time.
         instrument_seed: seed of the couplings.
         coupling_strength: scale of all couplings; 1 is strong, so that methods can be ranked.
+        scene: what else happens.
 
     Raises:
         ValueError: a value is outside its range.
@@ -69,74 +84,86 @@ class VirgoSimulator:
     noise_seed: int = 1
     instrument_seed: int = 0
     coupling_strength: float = 1.0
+    scene: Scene = _SCENE
 
     def __post_init__(self) -> None:
+        if isinstance(self.scene, Mapping):
+            object.__setattr__(self, "scene", Scene(**self.scene))
         if self.duration_s <= 0 or self.coupling_strength < 0:
             raise ValueError(
                 f"duration_s must be > 0 and coupling_strength >= 0, not {self.duration_s} and "
                 f"{self.coupling_strength}."
             )
-        if self.sample_rate_hz <= 2 * HIGHEST_RESONANCE_HZ or self.sample_rate_hz % 8:
+        if self.sample_rate_hz <= 2 * HIGHEST_RESONANCE_HZ or self.sample_rate_hz % _SLOWER:
             raise ValueError(
                 f"sample_rate_hz must be a multiple of 8 above {2 * HIGHEST_RESONANCE_HZ:g} Hz, twice the "
                 f"highest resonance, not {self.sample_rate_hz:g}."
             )
 
+    @classmethod
+    def strong(cls, **changes: Any) -> VirgoSimulator:
+        """Give a detector that loses a third of its range to what its witnesses see, at 1024 Hz.
+
+        Seismometers, microphone, mains and angles couple as always; a magnetometer with a temperature, a
+        bench that scatters light, and glitches with a monitor join them: twelve channels with the dummy.
+
+        Args:
+            changes: fields that shall have another value; ``scene`` may be a mapping of its fields.
+        """
+        return cls._with({"sample_rate_hz": 1024.0}, changes)
+
+    @classmethod
+    def virgo_like(cls, **changes: Any) -> VirgoSimulator:
+        """Give a detector like Virgo in its third run: about 2.5 % of the range can be won, at 1024 Hz.
+
+        Args:
+            changes: fields that shall have another value; ``scene`` may be a mapping of its fields.
+
+        Reference:
+            arXiv:2410.06220: what subtraction won in O3b.
+        """
+        return cls._with({"sample_rate_hz": 1024.0, "coupling_strength": 0.088}, changes)
+
+    @classmethod
+    def _with(cls, fields: Mapping[str, Any], changes: Mapping[str, Any]) -> VirgoSimulator:
+        scene: dict[str, Any] = {
+            "nonstationary": True,
+            "scattering": True,
+            "glitches_per_hour": 240.0,
+            "unwitnessed_glitches_per_hour": 60.0,
+        }
+        given = changes.get("scene", {})
+        scene |= asdict(given) if isinstance(given, Scene) else dict(given)
+        return cls(**{**fields, **changes, "scene": Scene(**scene)})
+
     @property
     def instrument(self) -> VirgoInstrument:
-        """The couplings that are simulated."""
+        """The couplings that are simulated, before any change."""
         return VirgoInstrument.draw(self.instrument_seed, self.coupling_strength)
 
     def simulate(self) -> SimulatedData:
         """Simulate; the same parameters give the same samples."""
-        fft = require("scipy.fft", extra="virgo")
-        instrument = self.instrument
         samples = round(self.duration_s * self.sample_rate_hz)
-        made = fft.next_fast_len(samples + round(_MARGIN_S * self.sample_rate_hz), real=True)
-        frequency_hz = fft.rfftfreq(made, 1 / self.sample_rate_hz)
-
-        def spectrum(name: str, shape: np.ndarray | float) -> np.ndarray:
-            # A stream of random numbers a name, so that a new part leaves the others as they are.
-            rng = np.random.default_rng([self.noise_seed, zlib.crc32(name.encode())])
-            white = rng.standard_normal(made) * np.sqrt(self.sample_rate_hz / 2)
-            return fft.rfft(white) * shape
-
-        def series(spectrum_F: np.ndarray) -> np.ndarray:
-            return fft.irfft(spectrum_F, made)[:samples]
-
-        def coupled(sensed: np.ndarray, path: Resonance) -> np.ndarray:
-            at_resonance = np.array([path.frequency_hz])
-            scale = virgo_asd(at_resonance) / ground_asd(at_resonance)
-            return series(sensed * scale * path.response(frequency_hz))
-
-        slow = 1.0 / (1.0 + (frequency_hz / 0.25) ** 2)
-        phase_rad = self._mains_phase(series(spectrum("mains frequency", slow)))
-        pitch, yaw = (_unit_power(series(spectrum(name, slow))) for name in ("pitch", "yaw"))
-
-        truth = {"background": series(spectrum("background", virgo_asd(frequency_hz)))}
-        witnesses: dict[str, np.ndarray] = {}
-        for number, path in enumerate(instrument.linear, start=1):
-            name = f"SEISMOMETER_{number}"
-            sensed = spectrum(name, ground_asd(frequency_hz))
-            truth[f"linear/{name}"] = coupled(sensed, path)
-            witnesses[name] = series(sensed + spectrum(f"{name} sensor", _SENSOR_NOISE))
-        sensed = spectrum("MICROPHONE", ground_asd(frequency_hz))
-        gain = np.cos(instrument.acoustic_mix_rad) * pitch + np.sin(instrument.acoustic_mix_rad) * yaw
-        truth["bilinear/MICROPHONE"] = coupled(sensed, instrument.acoustic) * gain
-        witnesses["MICROPHONE"] = series(sensed + spectrum("MICROPHONE sensor", _SENSOR_NOISE))
-        for harmonic, angle, strength in zip((1, 3), (pitch, yaw), instrument.mains_strengths):
-            # A line times an angle fills about 1 Hz on each side.
-            rms = strength * virgo_asd(np.array([harmonic * MAINS_HZ]))[0] * np.sqrt(2.0)
-            truth[f"bilinear/MAINS_{harmonic}"] = rms * angle * np.sqrt(2) * np.cos(harmonic * phase_rad)
-        witnesses["MAINS"] = (
-            np.cos(phase_rad) + 0.1 * np.cos(3 * phase_rad) + series(spectrum("MAINS sensor", 1e-3))
+        random = RandomSeries(samples, self.sample_rate_hz, self.noise_seed)
+        monitored, glitches = glitch_train(
+            samples, self.sample_rate_hz, self.scene.glitches_per_hour, random.stream("glitches")
         )
-        for name, angle in (("ANGLE_PITCH", pitch), ("ANGLE_YAW", yaw)):
-            noise = series(spectrum(f"{name} sensor", 1e-3))
-            witnesses[name] = (angle + noise)[::8]
-        witnesses["DUMMY"] = series(spectrum("DUMMY", ground_asd(frequency_hz)))
-
+        sources = Sources(random, self.sample_rate_hz, self.scene, monitored)
+        truth = {"background": random.noise("background", virgo_asd(random.frequency_hz))}
+        truth |= self._coupled(random, sources)
+        events: list[Event] = []
+        if self.scene.glitches_per_hour:
+            part = truth["glitches/witnessed"]
+            events += events_of(glitches, part, self._time_s, self.sample_rate_hz, witnessed=True)
+        for name, (values, found) in self._unseen(random, samples).items():
+            truth[name] = values
+            events += found
         strain = np.sum(list(truth.values()), axis=0)
+        witnesses = sources.witnesses()
+        if self.scene.unsafe_noise is not None:
+            witnesses["UNSAFE"] = self._unsafe(random, strain)
+        for begin_s, end_s in self.scene.gaps_s:
+            strain[round(begin_s * self.sample_rate_hz) : round(end_s * self.sample_rate_hz)] = np.nan
         return SimulatedData(
             strain=self._channel(STRAIN, strain, unit="strain"),
             witnesses=tuple(
@@ -144,13 +171,14 @@ class VirgoSimulator:
                 for name, values in witnesses.items()
             ),
             truth=tuple(self._channel(f"truth/{name}", values, "strain") for name, values in truth.items()),
+            events=tuple(sorted(events, key=lambda event: event.gps_s)),
         )
 
     def write(self, path: str | Path) -> None:
         """Simulate and write the channels and the truth to an HDF5 file.
 
         The file's attribute ``channels`` lists the channels, the strain first; ``simulator`` holds these
-        parameters.
+        parameters, ``events`` the glitches and injections, as JSON.
 
         Args:
             path: the file; it appears whole or not at all.
@@ -161,19 +189,61 @@ class VirgoSimulator:
             "channels": json.dumps([channel.name for channel in channels]),
             "simulator": json.dumps(asdict(self)),
         }
+        if data.events:
+            attributes["events"] = json.dumps([asdict(event) for event in data.events])
         write_channels(path, (*channels, *data.truth), attributes)
 
-    def _mains_phase(self, wander: np.ndarray) -> np.ndarray:
-        # The frequency of a European grid keeps within some 10 mHz of 50 Hz.
-        frequency_hz = MAINS_HZ + 0.01 * _unit_power(wander)
-        return 2 * np.pi * np.cumsum(frequency_hz) / self.sample_rate_hz
+    def _coupled(self, random: RandomSeries, sources: Sources) -> dict[str, np.ndarray]:
+        before = Couplings(self.instrument, random, sources, self.scene).parts()
+        if self.scene.change_at_s is None:
+            return before
+        changed = VirgoInstrument.draw(self.scene.changed_instrument_seed, self.coupling_strength)
+        after = Couplings(changed, random, sources, self.scene).parts()
+        at = round(self.scene.change_at_s * self.sample_rate_hz)
+        return {name: np.concatenate([values[:at], after[name][at:]]) for name, values in before.items()}
+
+    def _unseen(self, random: RandomSeries, samples: int) -> dict[str, tuple[np.ndarray, list[Event]]]:
+        scene, rate_hz = self.scene, self.sample_rate_hz
+        found: dict[str, tuple[np.ndarray, list[Event]]] = {}
+        if scene.unwitnessed_glitches_per_hour:
+            values, glitches = glitch_train(
+                samples,
+                rate_hz,
+                scene.unwitnessed_glitches_per_hour,
+                random.stream("unwitnessed glitches"),
+            )
+            values = _UNWITNESSED * virgo_asd(np.array([100.0]))[0] * values
+            found["glitches/unwitnessed"] = (
+                values,
+                events_of(glitches, values, self._time_s, rate_hz, witnessed=False),
+            )
+        if scene.injections_per_hour:
+            values, mergers = chirps(
+                samples, rate_hz, scene.injections_per_hour, scene.injection_snr, random.stream("injections")
+            )
+            found["injections"] = (
+                values,
+                [
+                    Event(gps_s=self._time_s(merger), kind="chirp", snr=snr, witnessed=False)
+                    for merger, snr in mergers
+                ],
+            )
+        return found
+
+    def _unsafe(self, random: RandomSeries, strain: np.ndarray) -> np.ndarray:
+        whitened = random.filtered(strain, 1 / virgo_asd(random.frequency_hz))
+        noise = random.noise("UNSAFE sensor", 1.0)
+        return (whitened + (self.scene.unsafe_noise or 0.0) * noise) / np.sqrt(self.sample_rate_hz / 2)
+
+    def _time_s(self, sample: int) -> float:
+        return self.gps_start_s + sample / self.sample_rate_hz
 
     def _channel(self, name: str, values: np.ndarray, unit: str) -> Channel:
         samples = round(self.duration_s * self.sample_rate_hz)
         return Channel(
             name=name,
             values=values,
-            sample_rate_hz=self.sample_rate_hz * (1 if len(values) == samples else 1 / 8),
+            sample_rate_hz=self.sample_rate_hz * (1 if len(values) == samples else 1 / _SLOWER),
             gps_start_s=self.gps_start_s,
             unit=unit,
         )
@@ -185,8 +255,9 @@ _UNITS = {
     "MAINS": "V",
     "ANGLE": "urad",
     "DUMMY": "V",
+    "MAGNETOMETER": "nT",
+    "TEMPERATURE": "K",
+    "BENCH": "um",
+    "MONITOR": "V",
+    "UNSAFE": "V",
 }
-
-
-def _unit_power(values: np.ndarray) -> np.ndarray:
-    return values / np.sqrt(np.mean(values**2))
