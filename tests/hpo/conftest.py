@@ -69,6 +69,7 @@ class FakeLauncher:
 
     def __init__(self) -> None:
         self.started: list[World] = []
+        self.worlds: list[FakeWorld] = []
         self.specs: list[dict[str, Any]] = []
         self.turns = 0
         self.troubles: dict[int, str] = {}
@@ -79,7 +80,8 @@ class FakeLauncher:
     def start(self, world: World) -> FakeWorld:
         self.specs.append(json.loads(Path(world.command[-1]).read_text()))
         self.started.append(world)
-        return FakeWorld(world, self)
+        self.worlds.append(FakeWorld(world, self))
+        return self.worlds[-1]
 
     def adopt(self, world: World) -> FakeWorld | None:
         if world.mark not in self.living:

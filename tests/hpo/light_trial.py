@@ -34,7 +34,7 @@ def train(
 
     Args:
         folder: of the trial.
-        trouble: ``"error"``, ``"nan"``, ``"kill"`` or nothing.
+        trouble: ``"error"``, ``"nan"``, ``"kill"``, ``"taken"``, ``"cancelled"`` or nothing.
         trained: told every epoch.
         endures: whether it goes on where its storage is away.
     """
@@ -55,7 +55,10 @@ def train(
         if trouble == "kill" and epoch == first + 2:
             folder.log.write_text("rank 1 ended with exit code -9\n")
             return WorldEnd(status="failed", wall_s=1.0, reason="RuntimeError: Connection closed by peer")
-        if trouble == "kill":
+        if trouble in ("taken", "cancelled") and epoch == first + 2:
+            taken = trouble == "taken"
+            return WorldEnd(status="lost", wall_s=1.0, reason=f"job 17 was {trouble}", taken=taken)
+        if trouble in ("kill", "taken", "cancelled"):
             save(folder, "last", epoch)
         if value != value:
             state = DIVERGED

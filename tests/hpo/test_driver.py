@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from optuna.exceptions import StorageInternalError
 
 from lightning_itwin.hpo import driver as driver_module
-from lightning_itwin.hpo.driver import Driver
+from lightning_itwin.hpo.driver import Driver, StorageLostError
 from lightning_itwin.hpo.lease import DriverIdentity
 from lightning_itwin.hpo.open_study import OpenStudy
 from lightning_itwin.hpo.study_plan import StudyError
@@ -130,6 +131,62 @@ def test_what_kills_its_world_again_and_again_is_given_up(
     study = make_study(trials=1)
     drive(study, launcher, places=Places(slots=1, workers=1, accelerator="cpu", threads=1))
     assert [row.state for row in study.record().rows] == ["lost", "lost", "lost"]
+
+
+def test_what_the_scheduler_takes_goes_on_as_often_as_it_gets_on(
+    make_study: Callable[..., OpenStudy], launcher: FakeLauncher
+) -> None:
+    launcher.troubles = dict.fromkeys(range(5), "taken")
+    study = make_study(trials=1)
+    drive(study, launcher, places=Places(slots=1, workers=1, accelerator="cpu", threads=1))
+    rows = study.record().rows
+    assert [row.state for row in rows] == ["lost"] * 5 + ["complete"]
+    assert {row.reason for row in rows[:5]} == {"job 17 was taken"}
+    assert [row.retry_of for row in rows] == [None, 0, 1, 2, 3, 4]
+    assert sorted(rows[-1].curve) == list(range(1, 10))
+
+
+def test_what_is_cancelled_again_and_again_is_given_up(
+    make_study: Callable[..., OpenStudy], launcher: FakeLauncher
+) -> None:
+    launcher.troubles = dict.fromkeys(range(4), "cancelled")
+    study = make_study(trials=1)
+    drive(study, launcher, places=Places(slots=1, workers=1, accelerator="cpu", threads=1))
+    assert [row.state for row in study.record().rows] == ["lost", "lost", "lost"]
+
+
+@pytest.mark.parametrize("patience_s", [1e9, -1.0])
+def test_a_storage_that_is_away_is_waited_for_while_trials_train_on(
+    make_study: Callable[..., OpenStudy],
+    launcher: FakeLauncher,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    patience_s: float,
+) -> None:
+    study, gone = make_study(trials=4), [3]
+    settle = driver_module.rows.settle
+
+    def away(*given: Any, **more: Any) -> str:
+        if gone[0] and launcher.started[2:]:
+            gone[0] -= 1
+            raise StorageInternalError("the server closed the connection")
+        return settle(*given, **more)
+
+    monkeypatch.setattr(driver_module.rows, "settle", away)
+    monkeypatch.setattr(driver_module, "_AWAY_S", 0.0)
+    monkeypatch.setattr(driver_module, "_PATIENCE_S", patience_s)
+    if patience_s < 0:
+        with pytest.raises(StorageLostError, match="trials that run train on, and their results will be"):
+            drive(study, launcher)
+        assert not any(world.stopped for world in launcher.worlds)
+        return
+    drive(study, launcher)
+    rows = study.record().rows
+    assert {row.state for row in rows} <= {"complete", "paused"}
+    assert len({row.configuration for row in rows}) == 4
+    told = capsys.readouterr().err
+    assert "storage is away, trials train on: the server closed the connection" in told
+    assert told.count("is away") == told.count("is back") == 1
 
 
 def test_an_interrupted_study_goes_on(make_study: Callable[..., OpenStudy], launcher: FakeLauncher) -> None:

@@ -55,7 +55,8 @@ SAY = '''
 import json, os, sys, time
 from pathlib import Path
 folder, name = Path(sys.argv[1]), sys.argv[2]
-keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "LIGHTNING_ITWIN_ADDRESS", "SLURM_STEP_ID")
+keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "LIGHTNING_ITWIN_ADDRESS", "SLURM_STEP_ID",
+        "CUDA_VISIBLE_DEVICES", "SLURMD_NODENAME")
 (folder / f"{name}-{os.environ['RANK']}").write_text(json.dumps({key: os.environ[key] for key in keys}))
 deadline = time.monotonic() + 30
 while len(list(folder.glob("one-*")) + list(folder.glob("two-?"))) < 4 and time.monotonic() < deadline:
@@ -71,7 +72,7 @@ LONG = '''
 import time
 time.sleep(60)
 '''
-both = [launcher.start(world("one", 1, SAY)), launcher.start(world("two", 2, SAY))]
+both = [launcher.start(world("one", 1, SAY, gpus=True)), launcher.start(world("two", 2, SAY, gpus=True))]
 ends = [one.wait() for one in both]
 from lightning_itwin.launch.world import was_killed
 killed = launcher.start(world("kill", 1, KILL)).wait()
@@ -93,7 +94,16 @@ def test_steps_run_side_by_side_each_a_world_of_its_own(slurm: Slurm, tmp_path: 
     driver = tmp_path / "driver.py"
     driver.write_text(textwrap.dedent(DRIVER))
     told = subprocess.run(
-        ["salloc", "-Q", "--nodes=2", "--ntasks=8", sys.executable, str(driver), str(tmp_path)],
+        [
+            "salloc",
+            "-Q",
+            "--nodes=2",
+            "--ntasks=8",
+            "--gpus-per-node=4",
+            sys.executable,
+            str(driver),
+            str(tmp_path),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -110,4 +120,9 @@ def test_steps_run_side_by_side_each_a_world_of_its_own(slurm: Slurm, tmp_path: 
     assert [place["NODE_RANK"] for place in two] == ["0", "1"]
     assert [place["LOCAL_RANK"] for place in two] == ["0", "0"]
     assert {place["WORLD_SIZE"] for place in one + two} == {"2"}
+    seen = [(rank["SLURMD_NODENAME"], rank["CUDA_VISIBLE_DEVICES"].split(",")) for rank in one + two]
+    assert seen[0] == seen[1]  # each of them takes the one of its local rank
+    assert [len(gpus) for _, gpus in seen] == [2, 2, 1, 1]
+    beside = next(gpus for node, gpus in seen[2:] if node == seen[0][0])
+    assert not set(beside) & set(seen[0][1])
     assert one[0]["SLURM_STEP_ID"] == one[1]["SLURM_STEP_ID"] != two[0]["SLURM_STEP_ID"]
