@@ -140,14 +140,19 @@ def _glitches(evidence: Evidence) -> list[Drawing]:
             )
         )
     if evidence.injections is not None:
-        change = 100 * float((evidence.injections.snr_after / evidence.injections.snr_before).mean() - 1)
+        injections = evidence.injections
+        change = 100 * float(injections.snr_after.mean() / injections.snr_before.mean() - 1)
+        caption = (
+            "Matched-filter SNR of inspirals that were added to strain and cleaned strain."
+            if injections.software
+            else "Matched-filter SNR of the signals in the strain, and how much of each was subtracted."
+        )
         found.append(
             Drawing(
                 name="signals",
                 group="glitches",
                 title="Signals",
-                caption="Matched-filter SNR of the signals in the strain, and how much of each was "
-                "subtracted.",
+                caption=caption,
                 description=f"{len(evidence.injections.gps_s)} signals; their SNR changes by "
                 f"{signed(change)} % on the mean.",
                 figure=figures.injection_figure(evidence.injections),

@@ -155,7 +155,7 @@ class Injections:
         gps_s: (J,).
         snr_before: (J,).
         snr_after: (J,).
-        subtracted: fraction of each signal that is in the noise that was subtracted, (J,).
+        subtracted: fraction of each signal that is in the noise that was subtracted, (J,); NaN for software.
         software: whether the signals were added after the subtraction, to strain and cleaned strain alike.
     """
 

@@ -185,20 +185,25 @@ def glitch_figure(transients: Transients) -> Figure:
 def injection_figure(injections: Injections) -> Figure:
     """Draw the matched-filter SNR of signals after over before, and the fraction of each subtracted."""
     figure = new_figure(4.2)
-    left, right = figure.subplots(1, 2)
+    left, *rest = figure.subplots(1, 1 if injections.software else 2, squeeze=False)[0]
     dress(left, "SNR before", "SNR after")
-    dress(right, "SNR before", "subtracted (%)")
     left.scatter(injections.snr_before, injections.snr_after, s=26, c=BLUE, alpha=0.8, lw=0)
     values = np.concatenate([injections.snr_before, injections.snr_after])
     low, high = 0.9 * float(values.min()), 1.08 * float(values.max())
     left.plot([low, high], [low, high], color=INK, lw=1)
     left.set(xlim=(low, high), ylim=(low, high))
+    for right in rest:
+        _draw_subtracted(right, injections, (low, high))
+    return figure
+
+
+def _draw_subtracted(right: Axes, injections: Injections, limits: tuple[float, float]) -> None:
+    dress(right, "SNR before", "subtracted (%)")
     percent, error = 100 * injections.subtracted, 100 / injections.snr_before
     right.axhline(0, color=INK, lw=1)
     right.errorbar(injections.snr_before, percent, error, fmt="o", ms=4, lw=1, color=BLUE)
     reach = max(5.0, 1.15 * float((np.abs(percent) + error).max()))
-    right.set(xlim=(low, high), ylim=(-reach, reach))
-    return figure
+    right.set(xlim=limits, ylim=(-reach, reach))
 
 
 def veto_figure(curve: VetoCurve) -> Figure:

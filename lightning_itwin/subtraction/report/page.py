@@ -198,7 +198,8 @@ def _summary(evidence: Evidence, about: About) -> dict[str, object]:
             "gps_s": found.gps_s.tolist(),
             "snr_before": found.snr_before.tolist(),
             "snr_after": found.snr_after.tolist(),
-            "subtracted": found.subtracted.tolist(),
+            "subtracted": None if found.software else found.subtracted.tolist(),
+            "software": found.software,
         },
         "bands": [row.__dict__ for row in band_rows(evidence.spectra)],
         "loud_moments": {

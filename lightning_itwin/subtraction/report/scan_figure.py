@@ -45,7 +45,7 @@ def scan_figure(triple: ScanTriple) -> Figure:
             0.9,
             title,
             transform=axes.transAxes,
-            color="#ffffff",
+            color="#fefefe",  # stays white on a dark page
             fontsize=10,
             va="top",
             fontweight="bold",

@@ -105,7 +105,7 @@ def scan_triples(
         (_TITLES.get(transients.kind[at], "Loud moment"), float(transients.gps_s[at]))
         for at in _chosen(transients, most)
     ]
-    if injections is not None:
+    if injections is not None and not injections.software:
         moments.append(("Signal", float(injections.gps_s[injections.snr_after.argmax()])))
     for title, gps_s in moments:
         middle = round((gps_s - subtraction.data.gps_start_s) * rate_hz)

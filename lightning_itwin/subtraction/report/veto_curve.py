@@ -39,7 +39,7 @@ def veto_curve(
         name: transients.gps_s[kinds == kind] for kind, name in _NAMES.items() if (kinds == kind).any()
     }
     moments = by_kind or {"loud moments": transients.gps_s}
-    if injections is not None:
+    if injections is not None and not injections.software:
         moments = moments | {"signals": injections.gps_s}
     at_moment = {name: vetoes.probability_at(gps_s) for name, gps_s in moments.items()}
     return VetoCurve(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_itwin.pages import Term
-from lightning_itwin.subtraction.report.evidence import Evidence
+from lightning_itwin.subtraction.report.evidence import Evidence, Injections
 from lightning_itwin.subtraction.report.numbers import (
     mean_range,
     recovered_fraction,
@@ -96,9 +96,10 @@ def _signal_finding(evidence: Evidence, tested: float | None) -> Finding:
         why = "same noise with and without a signal; a range gain without this test proves nothing"
         return Finding(question=question, answer=f"{percent:.2f}", unit="%", verdict=verdict, why=why)
     found = evidence.injections
-    if found is None:
-        why = "no signal is known in these data; a gain in range alone is no proof, an unsafe channel "
-        "gains, too"
+    if found is None or found.software:
+        why = "no signal is known in these data; a gain alone is no proof, an unsafe channel gains, too"
+        if found is not None:
+            why += f". The SNR of signals added by software changes by {_change(found)} %"
         return Finding(question=question, answer="not known", verdict=("not tested", "warn"), why=why)
     each = 100 * found.subtracted
     error = float(each.std() / np.sqrt(len(each))) if len(each) > 1 else 100 / float(found.snr_before[0])
@@ -106,8 +107,7 @@ def _signal_finding(evidence: Evidence, tested: float | None) -> Finding:
     harmless = abs(mean) < max(_SAFE_PERCENT, 3 * error)
     verdict = ("safe", "good") if harmless else ("unsafe channel", "bad")
     signals = f"{len(each)} signal{'' if len(each) == 1 else 's'}"
-    change = 100 * float((found.snr_after / found.snr_before).mean() - 1)
-    why = f"± {error:.1f} % from {signals}, whose matched-filter SNR changes by {signed(change)} %"
+    why = f"± {error:.1f} % from {signals}, whose matched-filter SNR changes by {_change(found)} %"
     return Finding(question=question, answer=f"{mean:.1f}", unit="%", verdict=verdict, why=why)
 
 
@@ -141,6 +141,11 @@ def _glitch_finding(evidence: Evidence) -> Finding:
         verdict=verdict,
         why=f"left with an SNR below {limit:.1f}; median {before:.1f} before, {after:.1f} after",
     )
+
+
+def _change(found: Injections) -> str:
+    """Say by how many percent the SNR of signals changes on the mean."""
+    return signed(100 * float(found.snr_after.mean() / found.snr_before.mean() - 1))
 
 
 def best_channels(evidence: Evidence, most: int = 3) -> str:

@@ -42,7 +42,11 @@ def test_without_the_truth_no_ideal_is_claimed():
     assert recovered_fraction(evidence) is None
     assert set(evidence.range_mpc) == {"before", "after"}
     assert set(evidence.transients.kind) == {""}
-    assert evidence.injections is None
+    added = evidence.injections
+    assert added.software
+    assert np.isnan(added.subtracted).all()
+    np.testing.assert_allclose(added.snr_before, 12, atol=4)
+    assert added.snr_after.mean() > added.snr_before.mean()
 
 
 def test_spectra_are_those_of_scipy(ideal):
