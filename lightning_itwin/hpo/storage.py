@@ -81,6 +81,7 @@ def open_storage(url: str, *, mend: bool = False) -> optuna.storages.BaseStorage
                 print(f"{rest}: {count} broken lines of a killed writer were mended", file=sys.stderr)
             return optuna.storages.JournalStorage(journal)
         if kind == "grpc":
+            require("grpc", extra="hpo")
             host, _, port = rest.rpartition(":")
             return optuna.storages.GrpcStorageProxy(host=host, port=int(port))
         return optuna.storages.RDBStorage(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -110,6 +111,33 @@ def test_trials_are_steps_of_an_allocation(study: Study) -> None:
     told, _ = driver.communicate(timeout=120)
     assert driver.returncode == 0, told
     whole(read_study(study.folder), study.trained(), 3)
+
+
+def test_a_driver_in_a_batch_script_ends_in_time_and_the_same_script_goes_on(study: Study) -> None:
+    script = study.folder.parent / "study.sh"
+    command = ["exec", sys.executable, "-m", "tests.hpo.driver_process", str(study.folder), "3"]
+    plan = json.dumps({"launcher": "slurm", "threads_per_worker": 1})
+    script.write_text(f"#!/bin/bash\ncd {ROOT}\n{shlex.join(command)} '{plan}'\n")
+    asked = [
+        "--parsable",
+        "--nodes=1",
+        "--ntasks=3",
+        f"--output={script}.log",
+        f"--export=ALL,PYTHONPATH={ROOT}",
+    ]
+    first = study.slurm.call("sbatch", *asked, str(script)).stdout.strip()
+    wait_for(lambda: len(study.trained()) >= 4, 60.0)
+    study.slurm.call("scancel", "--batch", "--signal=TERM", first)  # as --signal=B:TERM@120 has it
+    wait_for(lambda: study.slurm.jobs() == {}, 30.0)
+    states = {row.state for row in read_study(study.folder).rows}
+    assert "lost" in states
+    assert not states & {"running", "waiting"}
+    study.slurm.call("sbatch", *asked, str(script))
+    wait_for(lambda: (study.folder / "best.ckpt").exists() and study.slurm.jobs() == {}, 90.0)
+    rows = read_study(study.folder).rows
+    assert {row.state for row in rows} <= {"complete", "paused", "lost"}
+    assert {row.reason for row in rows if row.state == "lost"} == {"interrupted"}
+    assert len({row.configuration for row in rows}) == 3
 
 
 def test_outside_of_an_allocation_slurm_means_jobs_and_what_it_refuses_is_said_first(study: Study) -> None:
