@@ -137,7 +137,7 @@ def synthetic_task(seed: int) -> Task:
 
 
 def simulate(policy: Policy, task: Task, *, name: str, slots: int, budget: int) -> np.ndarray:
-    """Play a study until its epochs are spent.
+    """Play a study until its epochs are spent, or the best is found: then nothing more can change.
 
     Args:
         policy: decides.
@@ -173,6 +173,9 @@ def simulate(policy: Policy, task: Task, *, name: str, slots: int, budget: int) 
         configuration = segment.configuration
         lowest[configuration] = min(lowest.get(configuration, math.inf), value)
         best_seen[spent - 1] = min(best_seen[max(spent - 2, 0)], lowest[configuration])
+        if best_seen[spent - 1] <= task.best:
+            best_seen[spent:] = best_seen[spent - 1]
+            break
         if epoch == EPOCHS:
             study.tell(trial, lowest[configuration])
         elif policy.should_stop(study, trial) or epoch >= segment.until_epoch:

