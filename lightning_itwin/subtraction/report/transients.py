@@ -20,6 +20,7 @@ from lightning_itwin.subtraction.report.whitened import LOWEST_HZ, Whitening
 _CHUNK_S, _MARGIN_S = 64.0, 2.0
 _TIME_STEP_S = 1 / 64
 _NEAR_S = 0.25
+_LEAST_SNR = 3.0
 _APART_S = 1.0
 # Of some 1e6 independent tiles of white noise in an hour one reaches an energy of 14, an SNR of 5.3.
 LOUD_SNR = 6.5
@@ -31,6 +32,7 @@ _TITLES = {
     "unwitnessed": "Glitch without a witness",
     "signal": "Signal",
 }
+_GLITCHES = ("witnessed", "unwitnessed")
 _KINDS = {
     "witnessed": ("truth/glitches/witnessed",),
     "unwitnessed": ("truth/glitches/unwitnessed",),
@@ -41,40 +43,49 @@ _KINDS = {
 def find_transients(subtraction: Subtraction, spectra: Spectra) -> Transients:
     """Find loud moments before the subtraction, and how loud they are after it.
 
-    Where the truth is known, every glitch and signal of it that is loud enough counts, and says what it is.
+    Where the truth is known, every glitch of it that is loud enough counts with its own SNR, and the other
+    loud moments beside them.
 
     Args:
         subtraction: the data and the noise.
         spectra: of it.
     """
     rate_hz = subtraction.data.sample_rate_hz
-    before_by, after_by = (
-        Whitening(subtraction, spectra.usable_hz),
-        Whitening(subtraction, spectra.usable_hz, after=True),
-    )
+    before_by, after_by = (Whitening(subtraction, spectra.usable_hz, after=after) for after in (False, True))
+    known = {kind: truth_times(subtraction, before_by, _KINDS[kind], LOUD_SNR) for kind in _GLITCHES}
+    glitches: dict[float, tuple[float, float, float, str]] = {}
     found: list[tuple[float, float, float, float]] = []
     quiet: list[float] = []
-    margin = round(_MARGIN_S * rate_hz)
+    near = round(_NEAR_S / _TIME_STEP_S)
     for begin, end in _chunks(subtraction.covered, rate_hz):
         strain = subtraction.strain(begin, end)
         cleaned = strain - subtraction.noise(begin, end)
-        loud_before, hz = _loudness(before_by(strain), rate_hz, spectra.usable_hz)
-        loud_after, _ = _loudness(after_by(cleaned), rate_hz, spectra.usable_hz)
-        times_s = (np.arange(len(loud_before)) * _TIME_STEP_S) + before_by.lost / rate_hz
-        inner = (times_s >= margin / rate_hz) & (times_s <= (end - begin - margin) / rate_hz)
-        near = round(_NEAR_S / _TIME_STEP_S)
-        widest_after = _running_max(loud_after, near)
-        quiet += list(_running_max(loud_after, near)[inner][:: 4 * near])
+        start_s = float(subtraction.data.clock.gps_s(begin + before_by.lost))
+        loud_before, hz, times_s = _loudness(before_by(strain), rate_hz, spectra.usable_hz)
+        loud_after = _running_max(_loudness(after_by(cleaned), rate_hz, spectra.usable_hz)[0], near)
+        inner = (times_s >= _MARGIN_S) & (times_s <= times_s[-1] - _MARGIN_S)
+        quiet += list(loud_after[inner][:: 4 * near])
         for at in _peaks(np.where(inner, loud_before, 0.0)):
-            gps_s = float(subtraction.data.clock.gps_s(begin)) + times_s[at]
-            found.append((gps_s, hz[at], loud_before[at], widest_after[at]))
+            found.append((start_s + times_s[at], hz[at], loud_before[at], loud_after[at]))
+        for kind, rows in known.items():
+            for _, peak_s, _, snr in rows.tolist():
+                at = int(np.searchsorted(times_s, peak_s - start_s))
+                if 0 < at < len(times_s) and inner[at]:
+                    glitches[peak_s] = (float(hz[at]), snr, float(loud_after[at]), kind)
     table = _told_once(np.array(found).reshape(-1, 4))
+    apart = [all(abs(row[0] - peak_s) > _APART_S for peak_s in glitches) for row in table]
+    table = table[np.array(apart, dtype=bool)]
+    kinds = [*_kinds(subtraction, before_by, table[:, 0]), *(one[3] for one in glitches.values())]
+    told = [[peak_s, *one[:3]] for peak_s, one in glitches.items()]
+    table = np.concatenate([table, np.array(told).reshape(-1, 4)])
+    order = np.argsort(table[:, 0], kind="stable")
+    table = table[order]
     return Transients(
         gps_s=table[:, 0],
         frequency_hz=table[:, 1],
         snr_before=table[:, 2],
         snr_after=table[:, 3],
-        kind=_kinds(subtraction, before_by, table[:, 0]),
+        kind=tuple(kinds[at] for at in order),
         quiet_snr=float(np.median(quiet)) if quiet else 0.0,
     )
 
@@ -173,8 +184,10 @@ def _chunks(covered: np.ndarray, rate_hz: float) -> list[tuple[int, int]]:
     return found
 
 
-def _loudness(whitened: np.ndarray, rate_hz: float, usable_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Give the SNR of the loudest tile at each step of time, and its frequency."""
+def _loudness(
+    whitened: np.ndarray, rate_hz: float, usable_hz: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the SNR of the loudest tile at each step of time, its frequency, and the times in s."""
     best: np.ndarray | None = None
     for q in _QS:
         highest_hz = usable_hz / (1 + np.sqrt(11.0) / q) * 0.98
@@ -194,7 +207,7 @@ def _loudness(whitened: np.ndarray, rate_hz: float, usable_hz: float) -> tuple[n
             louder = energy > best
             best, hz = np.where(louder, energy, best), np.where(louder, scan.frequency_hz[row], hz)
     assert best is not None
-    return np.sqrt(2 * best), hz
+    return np.sqrt(2 * best), hz, scan.time_s
 
 
 def _told_once(rows: np.ndarray) -> np.ndarray:
@@ -252,14 +265,22 @@ def truth_times(subtraction: Subtraction, by: Whitening, names: tuple[str, ...],
 
 
 def _kinds(subtraction: Subtraction, by: Whitening, gps_s: np.ndarray) -> tuple[str, ...]:
-    kinds = [""] * len(gps_s)
-    best = np.zeros(len(gps_s))
-    for kind, names in _KINDS.items():
-        for start_s, peak_s, end_s, snr in truth_times(subtraction, by, names, 3.0).tolist():
-            # a signal lasts for seconds, but is loud in its last moment only
-            first_s, last_s = (peak_s, peak_s) if kind == "signal" else (start_s, end_s)
-            inside = (gps_s >= first_s - _NEAR_S) & (gps_s <= last_s + _NEAR_S) & (snr > best)
-            best[inside] = snr
-            for at in np.flatnonzero(inside):
-                kinds[at] = kind
+    """Say what each moment is: the kind of the part of the truth that is loudest around it."""
+    if not subtraction.knows_truth:
+        return ("",) * len(gps_s)
+    named = [name for names in _KINDS.values() for name in names]
+    couplings = [name for name in subtraction.truth if not name.startswith((*named, "truth/background"))]
+    groups = {**_KINDS, "": tuple(couplings)}
+    rate_hz = subtraction.data.sample_rate_hz
+    reach = round(_NEAR_S * rate_hz)
+    kinds = []
+    for middle in np.round((gps_s - subtraction.data.gps_start_s) * rate_hz).astype(int).tolist():
+        begin, end = _within(subtraction.covered, middle, by.lost + reach)
+        loudness = {"": 0.0} | {
+            kind: float(np.linalg.norm(by(subtraction.part(names, begin, end), centred=True)))
+            for kind, names in groups.items()
+            if names and end - begin > 2 * by.lost
+        }
+        best = max(loudness, key=lambda kind: loudness[kind])
+        kinds.append(best if np.sqrt(by.weight) * loudness[best] >= _LEAST_SNR else "")
     return tuple(kinds)
