@@ -64,7 +64,7 @@ def check(plan: StudyPlan, folder: Path, import_path: str = "") -> Checked:
         "arguments": ["--config", str(_config_file(plan.config, place))],
         "space": {key: dimension.ends() for key, dimension in read_space(plan.space).items()},
         "metric": plan.metric if plan.metric_check else "",
-        "accelerator": "auto" if submits_jobs(plan) else plan.accelerator,
+        "accelerator": _accelerator(plan),
     }
     said = {**order, "accelerator": "", "text": _config_text(plan.config)}
     stamp = hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
@@ -101,6 +101,11 @@ def check(plan: StudyPlan, folder: Path, import_path: str = "") -> Checked:
             + " (a metric that comes in later epochs only: metric_check: false)"
         )
     return _read(place)
+
+
+def _accelerator(plan: StudyPlan) -> str:
+    """Give what the check trains its batch on: this machine may have none of what the trials have."""
+    return "auto" if submits_jobs(plan) or plan.launcher == "ray" else plan.accelerator
 
 
 def _complaint(place: Path, log: Path, ended: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from lightning_itwin.hpo.finishing import ask_to_finish
 from lightning_itwin.hpo.launchers import adopt
 from lightning_itwin.hpo.lease import DriverIdentity, asking, fresh
 from lightning_itwin.hpo.open_study import OpenStudy
+from lightning_itwin.hpo.patience import Patience, StorageLostError
 from lightning_itwin.hpo.policies import Segment
 from lightning_itwin.hpo.storage import connection_errors
 from lightning_itwin.hpo.study_plan import StudyError
@@ -36,12 +36,7 @@ from lightning_itwin.records.manifest import write_json
 _POLL_S = 0.2
 _ORPHANS_EVERY_S = 30.0
 _ASK_EVERY_S = 5.0
-_AWAY_S, _PATIENCE_S = 2.0, 3600.0
 _CLOCK = "clock.json"
-
-
-class StorageLostError(OSError):
-    """A study's storage did not come back."""
 
 
 @dataclass(kw_only=True)
@@ -92,7 +87,8 @@ class Driver:
         self._started_s = time.monotonic()
         self._looked_s = -_ORPHANS_EVERY_S
         self._ask_at_s = 0.0
-        self._away_s: float | None = None  # since when the storage does not answer
+        self._queued = 0
+        self._patience = Patience()
 
     def run(self) -> None:
         """Run until the budget is spent and nothing runs any more.
@@ -103,7 +99,7 @@ class Driver:
             StorageLostError: the storage was away for too long; what runs trains on.
         """
         try:
-            while self._endure():
+            while self._patience.endure(self._turn):
                 time.sleep(_POLL_S)
         except StorageLostError:
             raise
@@ -122,26 +118,10 @@ class Driver:
         """Give what the study has cost."""
         return spent(self.study.optuna.get_trials(deepcopy=False), self.seconds)
 
-    def _endure(self) -> bool:
-        """Take a turn; where the storage is away, say so and try again: trials train on meanwhile."""
-        try:
-            more = self._turn()
-        except connection_errors() as error:
-            now_s = time.monotonic()
-            if self._away_s is None:
-                self._away_s = now_s
-                print(f"\nthe study's storage is away, trials train on: {error}", file=sys.stderr)
-            if now_s - self._away_s > _PATIENCE_S:
-                raise StorageLostError(
-                    f"the study's storage has been away for {_PATIENCE_S / 60:.0f} minutes ({error}); the "
-                    "trials that run train on, and their results will be read"
-                ) from None
-            time.sleep(_AWAY_S)
-            return True
-        if self._away_s is not None:
-            self._away_s = None
-            print("\nthe study's storage is back", file=sys.stderr)
-        return more
+    @property
+    def queued(self) -> int:
+        """How many of its trials wait for a scheduler."""
+        return sum(getattr(one.world, "waits", False) for one in self.running.values())
 
     def _turn(self) -> bool:
         """Do what there is to do; say whether there will be more."""
@@ -157,7 +137,8 @@ class Driver:
                     self._ask_at_s = time.monotonic() + _ASK_EVERY_S
                     break
                 changed = True
-        if changed or not self.running:
+        if changed or not self.running or self.queued != self._queued:
+            self._queued = self.queued
             self._announce(self)
         if self.running:
             return True

@@ -38,7 +38,7 @@ class Progress:
             self._begun = share
             self._bar.initial = self._bar.n = int(_STEPS * share)
         self._bar.update(int(_STEPS * share) - self._bar.n)
-        if self._line != (line := summary(record)):
+        if self._line != (line := summary(record, driver.queued)):
             self._line = line
             self._bar.set_postfix_str(line)
         for row in record.rows:
@@ -57,11 +57,15 @@ def finished(record: StudyRecord) -> int:
     return len({row.configuration for row in record.rows} - busy)
 
 
-def summary(record: StudyRecord) -> str:
+def summary(record: StudyRecord, queued: int = 0) -> str:
     """Say in one line how a study stands.
 
     Counted are configurations: ``stopped`` are those of which nothing runs and that were not trained to their
     end.
+
+    Args:
+        record: the study's rows.
+        queued: how many of those that run wait for a scheduler.
     """
     last: dict[int, str] = {}
     for row in record.rows:
@@ -70,7 +74,8 @@ def summary(record: StudyRecord) -> str:
     stopped = sum(state in ("paused", "stopped", "diverged") for state in states)
     parts = [
         f"{len(states)} trials",
-        f"{states.count('running')} running",
+        f"{states.count('running') - queued} running",
+        *([f"{queued} in the queue"] if queued else []),
         f"{stopped} stopped",
         f"{states.count('complete')} complete",
     ]

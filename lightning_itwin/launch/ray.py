@@ -129,6 +129,11 @@ class RayWorld:
         self._began_s: float | None = None
         self._end: WorldEnd | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its places."""
+        return self._began_s is None
+
     def poll(self) -> WorldEnd | None:
         """Give the world's end, or None while it waits for its places or runs.
 

@@ -93,6 +93,8 @@ class SlurmJobWorld:
         job: number of its job.
         settings: what it asked for.
         queue: that tells where it stands.
+
+    ``waits`` says whether it waits for its turn, as far as is known.
     """
 
     def __init__(self, world: World, job: str, settings: JobSettings, queue: SlurmQueue) -> None:
@@ -104,6 +106,7 @@ class SlurmJobWorld:
         self._began_s: float | None = None
         self._over_s: float | None = None
         self._end: WorldEnd | None = None
+        self.waits = True
 
     def poll(self) -> WorldEnd | None:
         """Give the world's end, or None while its job waits or runs.
@@ -137,12 +140,14 @@ class SlurmJobWorld:
 
     def _look(self) -> WorldEnd | None:
         code = exit_code(self._world)
+        self.waits = False
         if code == 0:
             return WorldEnd(status="ok", wall_s=self._wall_s())
         state = self._queue.state(self.job, within_s=None if code is None else 1.0)
         over = code is not None or (state is not None and not state.waits and not state.goes_on)
         if over and self._over_s is None:
             self._over_s = time.monotonic()
+        self.waits = code is None and (self._began_s is None if state is None else state.waits)
         if state is None:  # SLURM does not answer: the script's own word counts after a while
             return self._ended(code) if code is not None and self._has_settled() else None
         if state.waits:

@@ -8,9 +8,11 @@ import yaml
 from optuna.exceptions import StorageInternalError
 
 from lightning_itwin.hpo import driver as driver_module
-from lightning_itwin.hpo.driver import Driver, StorageLostError
+from lightning_itwin.hpo import patience
+from lightning_itwin.hpo.driver import Driver
 from lightning_itwin.hpo.lease import DriverIdentity
 from lightning_itwin.hpo.open_study import OpenStudy
+from lightning_itwin.hpo.patience import StorageLostError
 from lightning_itwin.hpo.study_plan import StudyError
 from lightning_itwin.hpo.worlds import Places, find_places
 from tests.hpo.conftest import FakeLauncher
@@ -155,13 +157,13 @@ def test_what_is_cancelled_again_and_again_is_given_up(
     assert [row.state for row in study.record().rows] == ["lost", "lost", "lost"]
 
 
-@pytest.mark.parametrize("patience_s", [1e9, -1.0])
+@pytest.mark.parametrize("limit_s", [1e9, -1.0])
 def test_a_storage_that_is_away_is_waited_for_while_trials_train_on(
     make_study: Callable[..., OpenStudy],
     launcher: FakeLauncher,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    patience_s: float,
+    limit_s: float,
 ) -> None:
     study, gone = make_study(trials=4), [3]
     settle = driver_module.rows.settle
@@ -173,9 +175,9 @@ def test_a_storage_that_is_away_is_waited_for_while_trials_train_on(
         return settle(*given, **more)
 
     monkeypatch.setattr(driver_module.rows, "settle", away)
-    monkeypatch.setattr(driver_module, "_AWAY_S", 0.0)
-    monkeypatch.setattr(driver_module, "_PATIENCE_S", patience_s)
-    if patience_s < 0:
+    monkeypatch.setattr(patience, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(patience, "_LIMIT_S", limit_s)
+    if limit_s < 0:
         with pytest.raises(StorageLostError, match="trials that run train on, and their results will be"):
             drive(study, launcher)
         assert not any(world.stopped for world in launcher.worlds)

@@ -228,8 +228,10 @@ def test_how_a_job_ended(
 ) -> None:
     running = SlurmJobLauncher(queue=SlurmQueue(every_s=0.0)).start(world(tmp_path, "x", SAY))
     assert running.poll() is None
+    assert running.waits
     fake.say("RUNNING")
     assert running.poll() is None
+    assert not running.waits
     fake.say(state)
     if code is not None:
         (tmp_path / "x" / "world.exit").write_text(f"{code}\n")
