@@ -126,7 +126,7 @@ class RowAudit:
             told: its facts.
             is_strain: whether it is the strain.
         """
-        fault = _samples_fault(one, told)
+        fault = _samples_fault(one, told, is_strain)
         found = [fault] if fault is not None else []
         if fault is not None and fault.refused:
             return found
@@ -163,7 +163,7 @@ def refuse(findings: Iterable[Finding]) -> None:
         raise ChannelError("\n".join(["These channels cannot be used as they are:", *faults]))
 
 
-def _samples_fault(one: ChannelSeries, told: RowFacts) -> Finding | None:
+def _samples_fault(one: ChannelSeries, told: RowFacts, is_strain: bool) -> Finding | None:
     if told.bad == told.samples:
         return _refuse(one.name, f"all of its {told.samples} samples are NaN or infinite. Leave it out.")
     if told.lowest == told.highest:
@@ -173,11 +173,12 @@ def _samples_fault(one: ChannelSeries, told: RowFacts) -> Finding | None:
     if not len(told.runs):
         return _refuse(one.name, "nowhere finite for long enough to be resampled. Leave it out.")
     if told.bad:
+        what = "NaN, infinite or filled in" if is_strain else "NaN or infinite"
         stretches = f"{told.bad_stretches} stretch{'' if told.bad_stretches == 1 else 'es'}"
         return _mend(
             one.name,
-            f"{told.bad} of {told.samples} samples are NaN or infinite or stand still, in {stretches}, the "
-            f"first at GPS {told.first_bad_gps_s:.6f}. That time is left out.",
+            f"{told.bad} of {told.samples} samples are {what}, in {stretches}, the first at GPS "
+            f"{told.first_bad_gps_s:.6f}. That time is left out.",
         )
     return None
 

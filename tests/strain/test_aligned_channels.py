@@ -108,9 +108,9 @@ def test_what_is_not_finite_becomes_a_gap_with_a_word():
     with pytest.warns(UserWarning, match="That time is left out") as told:
         aligned = align_channels([tone("good"), nan, infinite], 256.0)
     assert str(told[0].message).splitlines() == [
-        "nan: 10 of 2048 samples are NaN or infinite or stand still, in 1 stretch, the first at GPS "
+        "nan: 10 of 2048 samples are NaN or infinite, in 1 stretch, the first at GPS "
         "1000000001.000000. That time is left out.",
-        "infinite: 1 of 2048 samples are NaN or infinite or stand still, in 1 stretch, the first at GPS "
+        "infinite: 1 of 2048 samples are NaN or infinite, in 1 stretch, the first at GPS "
         "1000000007.996094. That time is left out.",
     ]
     assert aligned.segments.tolist() == [[0, 256], [266, 2047]]
