@@ -8,7 +8,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_itwin.datamodules.batch_loader import BatchLoader, OrderedBatches
 from lightning_itwin.datamodules.ranked import RankedDataModule
+from lightning_itwin.datamodules.virgo.arguments import check_band, check_names, check_windows
 from lightning_itwin.datamodules.virgo.settings import PARTS, SegmentSettings, SplitSettings
 from lightning_itwin.datamodules.virgo.strain_windows import StrainWindows, Stretch
-from lightning_itwin.datamodules.virgo.usable_time import check_training, usable_segments
+from lightning_itwin.datamodules.virgo.usable_time import check_parts, usable_segments
 from lightning_itwin.datamodules.virgo.whitened import (
     FILTER_S,
     filtered,
@@ -36,13 +36,15 @@ from lightning_itwin.strain.hdf5_channels import read_attribute
 from lightning_itwin.strain.resampling import reach_s
 from lightning_itwin.strain.simulator.virgo_simulator import VirgoSimulator
 from lightning_itwin.strain.sources import find_files, names_in
-from lightning_itwin.strain.whitening import LOWEST_BAND_HZ, TAPER_HZ, ZeroPhaseFilter
+from lightning_itwin.strain.whitening import ZeroPhaseFilter
 
 _FILE_FORMAT = 1  # goes up when the simulator makes other samples of the same parameters
 _SIMULATOR = VirgoSimulator()
 _SEGMENTS = SegmentSettings()
 _SPLIT = SplitSettings()
 _READ_AHEAD = 2
+# What a stage of the Trainer needs; predict goes over all usable time.
+_PARTS_OF = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ()}
 
 
 class VirgoDataModule(RankedDataModule):
@@ -112,35 +114,17 @@ class VirgoDataModule(RankedDataModule):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        low_hz, high_hz = band_hz
-        highest_hz = sample_rate_hz / 2 - TAPER_HZ
-        if not LOWEST_BAND_HZ <= low_hz < high_hz <= highest_hz:
-            raise ValueError(
-                f"band_hz must rise and lie between {LOWEST_BAND_HZ:g} and {highest_hz:g} Hz ({TAPER_HZ:g} "
-                f"Hz below half the sample rate of {sample_rate_hz:g} Hz), not {list(band_hz)}."
-            )
-        if isinstance(channels, list) and (len(channels) < 2 or len(set(channels)) < len(channels)):
-            raise ValueError(
-                f"channels must name the strain and then at least one witness, each once, not {channels}."
-            )
-        if not 0 < stride_s <= window_s or batch_size < 1:
-            raise ValueError(
-                f"stride_s must be > 0 and at most window_s, and batch_size at least 1, not {stride_s}, "
-                f"{window_s} and {batch_size}."
-            )
+        check_band(band_hz, sample_rate_hz)
+        check_names(channels)
         longer_s = window_s if evaluation_window_s is None else evaluation_window_s
         shared_s = longer_s / 2 if evaluation_overlap_s is None else evaluation_overlap_s
-        if longer_s < window_s or not 0 <= shared_s < longer_s:
-            raise ValueError(
-                "evaluation_window_s must be at least window_s, and evaluation_overlap_s at least 0 and "
-                f"below it, not {evaluation_window_s}, {window_s} and {evaluation_overlap_s}."
-            )
+        check_windows(window_s, stride_s, batch_size, longer_s, shared_s)
         # What the model's hyperparameters do not say; a name in both would have to be equal to the type.
         self.save_hyperparameters("window_s", "stride_s", "batch_size")
         self.data_dir = Path(data_dir)
         self.path, self.channels, self.simulator = path, channels, simulator
         self.sample_rate_hz = sample_rate_hz
-        self.band_hz = (low_hz, high_hz)
+        self.band_hz = (band_hz[0], band_hz[1])
         self.window = round(window_s * sample_rate_hz)
         self.stride = max(1, round(stride_s * sample_rate_hz))
         self.evaluation_window = round(longer_s * sample_rate_hz)
@@ -150,6 +134,7 @@ class VirgoDataModule(RankedDataModule):
         self._aligned: AlignedChannels | None = None
         self._filters: list[ZeroPhaseFilter] = []
         self._parts: dict[str, np.ndarray] = {}
+        self._guard = 0
 
     @property
     def aligned(self) -> AlignedChannels:
@@ -171,7 +156,7 @@ class VirgoDataModule(RankedDataModule):
     @property
     def simulated_file(self) -> Path:
         """File of the simulated data; its name tells the simulator's parameters apart."""
-        key = json.dumps([_FILE_FORMAT, asdict(self.simulator)], sort_keys=True)
+        key = json.dumps([_FILE_FORMAT, self.simulator.parameters()], sort_keys=True)
         return self.data_dir / f"virgo_{hashlib.sha256(key.encode()).hexdigest()[:12]}.h5"
 
     @property
@@ -192,24 +177,11 @@ class VirgoDataModule(RankedDataModule):
         self._open()
 
     def setup(self, stage: str | None = None) -> None:
-        if self._aligned is not None:
-            return
-        if self.path is None and not self.simulated_file.is_file():
-            self.simulator.write(self.simulated_file)  # for a node that does not see rank 0's folder
-        aligned, words = usable_segments(self._open(), self.source_files, self.segments, self.window)
-        if aligned.bandwidth_hz[0] < self.band_hz[1]:
-            raise ChannelError(
-                f"{aligned.names[0]}, the strain, holds nothing above {aligned.bandwidth_hz[0]:g} Hz, half "
-                f"its sample rate; lower band_hz, now {list(self.band_hz)}."
-            )
-        if words:
-            rank_zero_warn("\n".join(words), stacklevel=2)
-        reach = max(reach_s(own_hz, self.sample_rate_hz) for own_hz in aligned.own_rate_hz)
-        guard = round(max(self.split.guard_s, 2 * reach) * self.sample_rate_hz)
-        parts = self.split.parts(aligned.segments, guard)
+        if self._aligned is None:
+            self._read()
         needed = self.window + (round(FILTER_S * self.sample_rate_hz) if self.whiten else 0)
-        check_training(aligned, parts, self.split, guard, needed)
-        self._parts, self._aligned = parts, aligned
+        parts = _PARTS_OF.get(stage or "", PARTS)
+        check_parts(self.aligned, self._parts, self.split, self._guard, needed, parts)
 
     def stretches(self, part: str) -> np.ndarray:
         """Give the time of a part: ranges of samples without a gap, in the order of time, int64 (S, 2).
@@ -309,6 +281,22 @@ class VirgoDataModule(RankedDataModule):
             world_size=self._world_size,
         )
         return BatchLoader(OrderedBatches(windows, order, lambda: 0, _READ_AHEAD))
+
+    def _read(self) -> None:
+        if self.path is None and not self.simulated_file.is_file():
+            self.simulator.write(self.simulated_file)  # for a node that does not see rank 0's folder
+        aligned, words = usable_segments(self._open(), self.source_files, self.segments, self.window)
+        if aligned.bandwidth_hz[0] < self.band_hz[1]:
+            raise ChannelError(
+                f"{aligned.names[0]}, the strain, holds nothing above {aligned.bandwidth_hz[0]:g} Hz, half "
+                f"its sample rate; lower band_hz, now {list(self.band_hz)}."
+            )
+        if words:
+            rank_zero_warn("\n".join(words), stacklevel=2)
+        reach = max(reach_s(own_hz, self.sample_rate_hz) for own_hz in aligned.own_rate_hz)
+        self._guard = round(max(self.split.guard_s, 2 * reach) * self.sample_rate_hz)
+        self._parts = self.split.parts(aligned.segments, self._guard)
+        self._aligned = aligned
 
     def _open(self) -> AlignedChannels:
         files = self.source_files

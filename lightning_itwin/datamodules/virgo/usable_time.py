@@ -83,12 +83,13 @@ def usable_segments(
     return replace(aligned, segments=segments.astype(np.int64)), words
 
 
-def check_training(
+def check_parts(
     aligned: AlignedChannels,
     parts: Mapping[str, np.ndarray],
     split: SplitSettings,
     guard: int,
     needed: int,
+    wanted: Sequence[str] = PARTS,
 ) -> None:
     """Check that each part has a stretch of the length needed, and that no channel stands still in training.
 
@@ -98,22 +99,24 @@ def check_training(
         split: shares of the parts.
         guard: samples between parts.
         needed: samples of the longest stretch of each part, at least.
+        wanted: parts that are looked at; those without a share are passed over.
 
     Raises:
         ChannelError: a part is too short, or a channel is constant over the training part.
     """
     rate_hz = aligned.sample_rate_hz
     shares = {name: getattr(split, name) for name in PARTS if getattr(split, name) > 0}
-    short = [name for name in shares if not (parts[name][:, 1] - parts[name][:, 0] >= needed).any()]
+    looked_at = [name for name in wanted if name in shares]
+    short = [name for name in looked_at if not (parts[name][:, 1] - parts[name][:, 0] >= needed).any()]
     if short:
-        needed_s = ((len(shares) - 1) * guard + needed / min(shares.values())) / rate_hz
+        needed_s = ((len(shares) - 1) * guard + needed / min(shares[name] for name in looked_at)) / rate_hz
         raise ChannelError(
             f"The channels have {duration(aligned.segments) / rate_hz:g} s in common that can be used, in "
             f"{len(aligned.segments)} segment{'' if len(aligned.segments) == 1 else 's'}; a stretch of "
             f"{needed / rate_hz:g} s in each part needs {math.ceil(needed_s)} s or more without a gap. Too "
             f"short: {', '.join(short)}."
         )
-    if "train" not in shares:
+    if "train" not in looked_at:
         return
     still = [name for name, row in zip(aligned.names, aligned.values) if _stands_still(row, parts["train"])]
     if still:

@@ -391,6 +391,17 @@ def test_too_short_data_are_refused_with_what_is_needed(tmp_path):
     VirgoDataModule(str(tmp_path), path=path, channels=NAMES, whiten=True).setup()
 
 
+def test_predict_needs_no_training_part(tmp_path):
+    path = own_file(tmp_path, own_channels(duration_s=8.0))
+    module = VirgoDataModule(str(tmp_path), path=path, channels=NAMES)
+    told = trainer().predict(Still(), datamodule=module)
+    assert torch.cat([batch.start for batch in told]).tolist() == [0, 1024, 2048]
+    with pytest.raises(ChannelError, match="Too short: train, val, test"):
+        module.setup()
+    with pytest.raises(ChannelError, match="Too short: test"):
+        module.setup("test")
+
+
 def test_a_strain_without_the_band_is_refused(tmp_path):
     path = own_file(tmp_path, own_channels(rate_hz=256.0))
     with pytest.raises(ChannelError, match="V1:STRAIN, the strain, holds nothing above 128 Hz"):
