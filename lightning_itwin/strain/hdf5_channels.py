@@ -140,7 +140,10 @@ def read_attribute(path: str | Path, name: str) -> str | None:
 
 
 def write_channels(
-    path: str | Path, channels: Iterable[Channel], attributes: Mapping[str, str] | None = None
+    path: str | Path,
+    channels: Iterable[Channel],
+    attributes: Mapping[str, str] | None = None,
+    tables: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write channels to an HDF5 file that this package and gwpy read; the file appears whole or not at all.
 
@@ -148,6 +151,7 @@ def write_channels(
         path: the file; its folder is made, an older file is replaced.
         channels: channels to write, one dataset each.
         attributes: text attributes of the file itself.
+        tables: other datasets, which are no series, by their path in the file.
     """
     h5py = require("h5py", extra="virgo")
     path = Path(path)
@@ -167,6 +171,8 @@ def write_channels(
                     dx=1.0 / channel.sample_rate_hz,
                     xunit="s",
                 )
+            for table, values in (tables or {}).items():
+                h5.create_dataset(table, data=values)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

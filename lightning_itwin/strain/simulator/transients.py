@@ -1,23 +1,24 @@
-"""Transients of the simulated detector: glitches of three families, and chirps of binary black holes."""
+"""Transients of the simulated detector: glitches of three families, and signals of binary black holes."""
 
-# T samples, F frequencies
+# T samples
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_itwin.strain.simulator.virgo_instrument import virgo_asd
-from lightning_itwin.waveforms.constants import SOLAR_MASS_S
+from lightning_itwin.strain.chirp import binary_chirp
+from lightning_itwin.strain.simulator.background import Background
+from lightning_itwin.strain.simulator.scene import Scene
 
 KINDS = ("blip", "tomte", "whistle")
-_HALF_S = 0.5  # a glitch lies within so much of its centre
-_CHIRP_S = 16.0
-_CHIRP_AFTER_S = 1.0
-_CHIRP_LOW_HZ = 15.0
+HALF_S = 0.5  # a glitch lies within so much of its centre
+# What a monitor sees of a glitch, in units of the saturation, so that families are of like loudness.
+_AMPLITUDES = {"blip": (0.7, 4.0), "tomte": (0.5, 3.0), "whistle": (0.3, 2.0)}
+_LOWEST_HZ = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,8 @@ class Event:
     """One transient.
 
     Args:
-        gps_s: GPS time of its centre, of a chirp's merger.
-        kind: ``"blip"``, ``"tomte"``, ``"whistle"`` or ``"chirp"``.
+        gps_s: GPS time of its centre; of a signal's merger.
+        kind: ``"blip"``, ``"tomte"``, ``"whistle"`` or ``"binary"``.
         snr: optimal signal-to-noise ratio in the strain, against the background.
         witnessed: whether a channel sees it.
     """
@@ -37,156 +38,261 @@ class Event:
     witnessed: bool
 
 
-def glitch_shape(kind: str, rng: np.random.Generator, sample_rate_hz: float) -> np.ndarray:
-    """Draw a glitch of a family, of unit amplitude, one second long.
+@dataclass(frozen=True, kw_only=True)
+class Glitch(Event):
+    """One glitch.
 
-    A blip is a sine-Gaussian of 60 to 250 Hz and quality 2 to 5, a tomte one of 30 to 70 Hz and quality 3 to
-    7, a whistle sweeps between 80 and 300 Hz within some tenths of a second.
+    Args:
+        frequency_hz: its frequency; of a whistle, at its centre.
+        width_s: time from its centre to where its envelope has fallen to 1/e.
+        amplitude: what the monitor sees, in units of the saturation; without a witness, 0.
+    """
+
+    frequency_hz: float
+    width_s: float
+    amplitude: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Injection(Event):
+    """One signal of a binary black hole.
+
+    Args:
+        mass_1_msun, mass_2_msun: masses in solar masses, detector frame.
+        distance_mpc: distance at which it would be as loud, straight above and face on.
+    """
+
+    mass_1_msun: float
+    mass_2_msun: float
+    distance_mpc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlitchShape:
+    """A glitch of unit amplitude: an oscillation in a Gaussian envelope.
+
+    A blip is a few oscillations of 60 to 250 Hz, a tomte of 30 to 70 Hz; a whistle sweeps over some
+    100 Hz between 60 and 320 Hz.
 
     Args:
         kind: one of :data:`KINDS`.
-        rng: random numbers.
-        sample_rate_hz: sample rate.
+        frequency_hz: at its centre.
+        sweep_hz_per_s: change of the frequency.
+        width_s: time from its centre to where its envelope has fallen to 1/e.
+        phase_rad: at its centre.
 
     Reference:
         The families: Cabero et al. 2019, arXiv:1901.05093 (blips); Buikema et al. 2020, arXiv:2008.01301
         (tomtes); Nuttall et al. 2015, arXiv:1508.07316 (whistles).
     """
-    half = round(_HALF_S * sample_rate_hz)
-    time_s = np.arange(-half, half) / sample_rate_hz
-    phase = rng.uniform(0, 2 * np.pi)
-    if kind == "whistle":
-        begin_hz, end_hz = rng.uniform(80, 200), rng.uniform(80, 300)
-        width_s = rng.uniform(0.05, 0.12)
-        sweep = begin_hz * time_s + 0.5 * (end_hz - begin_hz) / 0.4 * time_s**2
-        return np.exp(-(time_s**2) / (2 * width_s**2)) * np.cos(2 * np.pi * sweep + phase)
-    (low_hz, high_hz), qualities = {
-        "blip": ((60.0, 250.0), (2.0, 5.0)),
-        "tomte": ((30.0, 70.0), (3.0, 7.0)),
-    }[kind]
-    frequency_hz = rng.uniform(low_hz, high_hz)
-    width_s = rng.uniform(*qualities) / (math.sqrt(2) * np.pi * frequency_hz)
-    return np.exp(-(time_s**2) / width_s**2) * np.cos(2 * np.pi * frequency_hz * time_s + phase)
 
+    kind: str
+    frequency_hz: float
+    sweep_hz_per_s: float
+    width_s: float
+    phase_rad: float
 
-def glitch_train(
-    samples: int, sample_rate_hz: float, per_hour: float, rng: np.random.Generator
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Draw glitches at random times, with amplitudes of 0.3 to 3, uniform in their logarithm.
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> GlitchShape:
+        """Draw a glitch of any family.
 
-    Args:
-        samples: samples T.
-        sample_rate_hz: sample rate.
-        per_hour: mean number an hour.
-        rng: random numbers.
-
-    Returns:
-        Their sum, (T,), and the centre sample and the kind of each, in order of time.
-    """
-    series = np.zeros(samples)
-    half = round(_HALF_S * sample_rate_hz)
-    found = []
-    for _ in range(rng.poisson(per_hour * samples / sample_rate_hz / 3600)):
+        Args:
+            rng: random numbers; each glitch takes as many of them.
+        """
         kind = str(rng.choice(KINDS))
-        shape = math.exp(rng.uniform(math.log(0.3), math.log(3.0))) * glitch_shape(kind, rng, sample_rate_hz)
-        centre = int(rng.integers(0, samples))
-        if half <= centre < samples - half:  # one at an end is left out
-            series[centre - half : centre + half] += shape
-            found.append((centre, kind))
-    return series, sorted(found)
+        at, quality, sweep = rng.random(3)
+        phase_rad = rng.uniform(0, 2 * np.pi)
+        if kind == "whistle":
+            width_s = 0.12 + 0.13 * quality
+            # by 40 to 60 Hz, up or down, while its envelope falls to 1/e
+            swept_hz = math.copysign(40.0 + 40.0 * abs(sweep - 0.5), sweep - 0.5)
+            return cls(
+                kind=kind,
+                frequency_hz=130.0 + 100.0 * at,
+                sweep_hz_per_s=swept_hz / width_s,
+                width_s=width_s,
+                phase_rad=phase_rad,
+            )
+        low_hz, high_hz, least, most = (60.0, 250.0, 2.0, 5.0) if kind == "blip" else (30.0, 70.0, 3.0, 7.0)
+        frequency_hz = low_hz + (high_hz - low_hz) * at
+        width_s = (least + (most - least) * quality) / (math.sqrt(2) * np.pi * frequency_hz)
+        return cls(
+            kind=kind, frequency_hz=frequency_hz, sweep_hz_per_s=0.0, width_s=width_s, phase_rad=phase_rad
+        )
+
+    def __call__(self, time_s: np.ndarray) -> np.ndarray:
+        """Give its values.
+
+        Args:
+            time_s: time since its centre, (T,).
+        """
+        turns = self.frequency_hz * time_s + 0.5 * self.sweep_hz_per_s * time_s**2
+        return np.exp(-((time_s / self.width_s) ** 2)) * np.cos(2 * np.pi * turns + self.phase_rad)
 
 
-def optimal_snr(values: np.ndarray, sample_rate_hz: float) -> float:
-    """Give the optimal signal-to-noise ratio of a short series, (T,), in strain, against the background."""
-    frequency_hz = np.fft.rfftfreq(len(values), 1 / sample_rate_hz)
-    spectrum = np.fft.rfft(values) / sample_rate_hz
-    band = frequency_hz >= 10.0
-    power = np.abs(spectrum[band]) ** 2 / virgo_asd(frequency_hz[band]) ** 2
-    return float(np.sqrt(4 * power.sum() * sample_rate_hz / len(values)))
-
-
-def snr_at(series: np.ndarray, centre: int, sample_rate_hz: float) -> float:
-    """Give the optimal signal-to-noise ratio of what a series, (T,), holds within 0.5 s of a sample."""
-    half = round(_HALF_S * sample_rate_hz)
-    return optimal_snr(series[max(0, centre - half) : centre + half], sample_rate_hz)
-
-
-def chirp(chirp_mass_msun: float, phase_rad: float, sample_rate_hz: float) -> np.ndarray:
-    """Give the inspiral of a binary at leading order, from 15 Hz, one second before the end of 16 s.
-
-    ``h(f) = f^(-7/6) exp(i (2 pi f t - phase - pi/4 + 3/128 (pi G M_c f / c^3)^(-5/3)))`` up to the last
-    stable orbit of two equal masses; the amplitude is arbitrary.
-
-    Args:
-        chirp_mass_msun: chirp mass of the detector's frame.
-        phase_rad: phase at coalescence.
-        sample_rate_hz: sample rate.
-
-    Reference:
-        Finn and Chernoff 1993, arXiv:gr-qc/9301003, eq. 3.19: the stationary phase approximation.
-    """
-    samples = round(_CHIRP_S * sample_rate_hz)
-    frequency_hz = np.fft.rfftfreq(samples, 1 / sample_rate_hz)
-    mass_s = chirp_mass_msun * SOLAR_MASS_S
-    isco_hz = 1 / (6**1.5 * np.pi * mass_s * 2**1.2)
-    band = (frequency_hz >= _CHIRP_LOW_HZ) & (frequency_hz < min(isco_hz, 0.45 * sample_rate_hz))
-    inside = frequency_hz[band]
-    phase = 3 / 128 * (np.pi * mass_s * inside) ** (-5 / 3) - phase_rad - np.pi / 4
-    phase += 2 * np.pi * inside * (_CHIRP_S - _CHIRP_AFTER_S)
-    spectrum = np.zeros(len(frequency_hz), dtype=complex)
-    # numpy's sign of the Fourier transform is the opposite of the source's
-    spectrum[band] = inside ** (-7 / 6) * np.exp(-1j * phase)
-    return np.fft.irfft(spectrum, samples)
-
-
-def chirps(
-    samples: int,
-    sample_rate_hz: float,
-    per_hour: float,
-    snr: tuple[float, float],
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, list[tuple[int, float]]]:
-    """Draw chirps of binary black holes, chirp masses of 8 to 30 suns, at random times.
+class Timeline:
+    """The time of the data, on which transients are laid.
 
     Args:
         samples: samples T.
         sample_rate_hz: sample rate.
+        gps_start_s: GPS time of the first sample.
+    """
+
+    def __init__(self, samples: int, sample_rate_hz: float, gps_start_s: float) -> None:
+        self.samples, self.rate_hz, self.gps_start_s = samples, sample_rate_hz, gps_start_s
+
+    def times(self, per_hour: float, rng: np.random.Generator) -> Iterator[float]:
+        """Give a random number of random times, in seconds: one in the middle of each of as many slots.
+
+        Args:
+            per_hour: mean number an hour.
+            rng: random numbers.
+        """
+        duration_s = self.samples / self.rate_hz
+        count = int(rng.poisson(per_hour * duration_s / 3600))
+        for slot in range(count):
+            yield (slot + rng.uniform(0.2, 0.8)) * duration_s / count
+
+    def add_glitch(self, series: np.ndarray, shape: GlitchShape, at_s: float, amplitude: float) -> None:
+        """Add a glitch to a series, (T,), in place."""
+        first = max(0, math.ceil((at_s - HALF_S) * self.rate_hz))
+        last = min(self.samples, math.floor((at_s + HALF_S) * self.rate_hz))
+        time_s = np.arange(first, last) / self.rate_hz - at_s
+        series[first:last] += amplitude * shape(time_s)
+
+    def around(self, series: np.ndarray, at_s: float) -> np.ndarray:
+        """Give what a series, (T,), holds within half a second of a time."""
+        first, last = round((at_s - HALF_S) * self.rate_hz), round((at_s + HALF_S) * self.rate_hz)
+        return series[max(0, first) : last]
+
+
+def monitored_glitches(
+    timeline: Timeline, per_hour: float, rng: np.random.Generator
+) -> tuple[np.ndarray, list[tuple[float, GlitchShape, float]]]:
+    """Draw glitches as a monitor sees them.
+
+    Args:
+        timeline: of the data.
         per_hour: mean number an hour.
-        snr: least and most optimal signal-to-noise ratio.
         rng: random numbers.
 
     Returns:
-        Their sum, (T,), and the sample of the merger and the signal-to-noise ratio of each, in order of time.
+        Their sum in units of the saturation, (T,); and of each its time in seconds, its shape and its
+        amplitude.
     """
-    series = np.zeros(samples)
-    found = []
-    for _ in range(rng.poisson(per_hour * samples / sample_rate_hz / 3600)):
-        shape = chirp(rng.uniform(8.0, 30.0), rng.uniform(0, 2 * np.pi), sample_rate_hz)
-        wanted = rng.uniform(*snr)
-        shape *= wanted / optimal_snr(shape, sample_rate_hz)
-        start = int(rng.integers(0, max(1, samples - len(shape))))
-        if start + len(shape) <= samples:
-            series[start : start + len(shape)] += shape
-            merger = start + len(shape) - round(_CHIRP_AFTER_S * sample_rate_hz)
-            found.append((merger, float(wanted)))
-    return series, sorted(found)
+    series, found = np.zeros(timeline.samples), []
+    for at_s in timeline.times(per_hour, rng):
+        shape, quiet = GlitchShape.draw(rng), rng.random()
+        least, most = _AMPLITUDES[shape.kind]
+        amplitude = least * (most / least) ** quiet
+        timeline.add_glitch(series, shape, at_s, amplitude)
+        found.append((at_s, shape, amplitude))
+    return series, found
 
 
-def events_of(
-    found: list[tuple[int, str]],
-    series: np.ndarray,
-    time_of: Callable[[int], float],
-    sample_rate_hz: float,
-    *,
-    witnessed: bool,
+def witnessed_events(
+    timeline: Timeline,
+    found: list[tuple[float, GlitchShape, float]],
+    coupled: np.ndarray,
+    background: Background,
 ) -> list[Event]:
-    """Give the glitches of a train as events, with what a series of the strain, (T,), holds of them."""
+    """Give glitches that a monitor sees, as the strain holds them.
+
+    Args:
+        timeline: of the data.
+        found: what :func:`monitored_glitches` gives.
+        coupled: part of the strain that they make, (T,).
+        background: of the strain.
+    """
     return [
-        Event(
-            gps_s=time_of(centre),
-            kind=kind,
-            snr=snr_at(series, centre, sample_rate_hz),
-            witnessed=witnessed,
-        )
-        for centre, kind in found
+        _glitch(timeline, at_s, shape, amplitude, timeline.around(coupled, at_s), background)
+        for at_s, shape, amplitude in found
     ]
+
+
+def unwitnessed_glitches(
+    timeline: Timeline, scene: Scene, rng: np.random.Generator, background: Background
+) -> tuple[np.ndarray, list[Event]]:
+    """Draw glitches that no channel sees.
+
+    Args:
+        timeline: of the data.
+        scene: how many and how loud.
+        rng: random numbers.
+        background: of the strain.
+
+    Returns:
+        Their sum in the strain, (T,), and the events.
+    """
+    series: np.ndarray = np.zeros(timeline.samples)
+    events: list[Event] = []
+    span_s = np.arange(-HALF_S, HALF_S, 1 / timeline.rate_hz)
+    least, most = scene.unwitnessed_snr
+    for at_s in timeline.times(scene.unwitnessed_glitches_per_hour, rng):
+        shape, loud = GlitchShape.draw(rng), rng.random()
+        wanted = least * (most / least) ** loud
+        size = wanted / background.optimal_snr(shape(span_s), timeline.rate_hz)
+        timeline.add_glitch(series, shape, at_s, size)
+        events.append(_glitch(timeline, at_s, shape, 0.0, timeline.around(series, at_s), background))
+    return series, events
+
+
+def injections(
+    timeline: Timeline, scene: Scene, rng: np.random.Generator, background: Background
+) -> tuple[np.ndarray, list[Event]]:
+    """Draw signals of binary black holes without spin, from 15 Hz on.
+
+    Args:
+        timeline: of the data; of a signal that begins before it, the rest is there.
+        scene: how many, how loud and how heavy.
+        rng: random numbers.
+        background: of the strain.
+
+    Returns:
+        Their sum in the strain, (T,), and the events.
+    """
+    series: np.ndarray = np.zeros(timeline.samples)
+    events: list[Event] = []
+    for at_s in timeline.times(scene.injections_per_hour, rng):
+        mass_1, mass_2 = rng.uniform(*scene.injection_mass_msun, size=2)
+        wanted, phase_rad = rng.uniform(*scene.injection_snr), rng.uniform(0, 2 * np.pi)
+        values, merger = binary_chirp(
+            mass_1, mass_2, timeline.rate_hz, lowest_hz=_LOWEST_HZ, phase_rad=phase_rad, distance_mpc=100.0
+        )
+        size = wanted / background.optimal_snr(values, timeline.rate_hz)
+        first = round(at_s * timeline.rate_hz) - merger
+        begin, end = max(0, first), min(timeline.samples, first + len(values))
+        there = size * values[begin - first : end - first]
+        series[begin:end] += there
+        events.append(
+            Injection(
+                gps_s=timeline.gps_start_s + (first + merger) / timeline.rate_hz,
+                kind="binary",
+                snr=background.optimal_snr(there, timeline.rate_hz),
+                witnessed=False,
+                mass_1_msun=float(max(mass_1, mass_2)),
+                mass_2_msun=float(min(mass_1, mass_2)),
+                distance_mpc=100.0 / size,
+            )
+        )
+    return series, events
+
+
+def _glitch(
+    timeline: Timeline,
+    at_s: float,
+    shape: GlitchShape,
+    amplitude: float,
+    values: np.ndarray,
+    background: Background,
+) -> Glitch:
+    return Glitch(
+        gps_s=timeline.gps_start_s + at_s,
+        kind=shape.kind,
+        snr=background.optimal_snr(values, timeline.rate_hz),
+        witnessed=amplitude > 0,
+        frequency_hz=shape.frequency_hz,
+        width_s=shape.width_s,
+        amplitude=amplitude,
+    )

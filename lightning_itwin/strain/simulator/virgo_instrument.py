@@ -83,11 +83,11 @@ class VirgoInstrument:
 
     Args:
         linear: paths of the seismometers.
-        acoustic: path of the microphone, whose gain a slow alignment angle sets: a bilinear coupling.
+        acoustic: path of the microphone, whose gain slow alignment angles set: a bilinear coupling.
         acoustic_mix_rad: direction in the plane of the two angles that sets that gain.
         mains_strengths: ASD that the mains line times an angle adds, relative to the background's, for the
             first and the third harmonic.
-        nonstationary: path of the magnetometer, whose gain a temperature sets.
+        acoustic_angle: which angle sets that gain where it is not stationary, 0 for pitch, 1 for yaw.
         scattering_strength: ASD of the scattered light at 20 Hz, relative to the background's.
         scattering_phase_rad: phase of the scattered light where the bench rests.
         glitch: path of the saturated glitches; its strength is the peak of a fully saturated one, relative to
@@ -98,7 +98,7 @@ class VirgoInstrument:
     acoustic: Resonance
     acoustic_mix_rad: float
     mains_strengths: tuple[float, float]
-    nonstationary: Resonance
+    acoustic_angle: int
     scattering_strength: float
     scattering_phase_rad: float
     glitch: Resonance
@@ -135,8 +135,8 @@ class VirgoInstrument:
                 coupling_strength * rng.uniform(3.0, 5.0),
             ),
             # What is drawn later leaves what was drawn before as it is.
-            nonstationary=path(54.0, 64.0),
+            acoustic_angle=int(rng.integers(2)),
             scattering_strength=coupling_strength * rng.uniform(2.0, 4.0),
             scattering_phase_rad=rng.uniform(0.0, 2.0 * np.pi),
-            glitch=path(70.0, 120.0, quality=(3.0, 6.0), strength=(400.0, 700.0)),
+            glitch=path(80.0, 140.0, quality=(1.0, 2.0), strength=(200.0, 300.0)),
         )
