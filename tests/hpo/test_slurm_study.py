@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("optuna")
 pytest.importorskip("submitit")
@@ -23,9 +24,11 @@ from lightning_itwin.hpo.check import Checked
 from lightning_itwin.hpo.study_plan import StudyPlan
 from lightning_itwin.hpo.study_reading import StudyRecord, read_study
 from lightning_itwin.hpo.trial_folder import TrialFolder
+from lightning_itwin.hpo.worlds import unavailable
 from lightning_itwin.launch import JobSettings, SlurmJobLauncher, World
 from lightning_itwin.launch.slurm_queue import SlurmQueue
 from tests.hpo.conftest import CHECKED, CONFIG
+from tests.hpo.test_worlds import trial
 from tests.launch.slurm_daemons import Slurm, wait_for
 
 pytestmark = pytest.mark.world
@@ -170,6 +173,28 @@ def test_two_nodes_decide_alike_over_many_stopped_trials(slurm: Slurm, tmp_path:
     assert set(first) == {2, 4, 6, 8}
     found = [TrialFolder(tmp_path / f"{number:04d}").result() for number in range(12)]
     assert {one.state for one in found if one} == {"stopped"}
+
+
+def test_every_strategy_trains_over_two_nodes(slurm: Slurm, tmp_path: Path) -> None:
+    launcher = SlurmJobLauncher(JobSettings(time=5), SlurmQueue(every_s=1.0))
+    running = {}
+    for name in ("ddp", "deepspeed_stage_1", "horovod"):
+        if unavailable(name):
+            continue
+        made = trial(tmp_path / name, name)
+        config = yaml.safe_load(made.config.read_text())
+        config["trainer"] |= {"devices": 1, "num_nodes": 2}
+        made.config.write_text(yaml.safe_dump(config))
+        asked = job(made.path, "-m", "lightning_itwin.hpo.trial_process", str(made.spec))
+        running[name] = made, launcher.start(asked)
+    assert "ddp" in running
+    for made, world in running.values():
+        end = world.wait()
+        assert end.status == "ok", end
+        found = made.result()
+        assert found is not None
+        assert (found.state, found.epochs, found.steps) == ("paused", 2, 4)
+        assert len(list(made.path.glob("last-00002.ckpt.rank-*"))) == 2
 
 
 def test_a_training_that_is_cancelled_goes_on_in_another_job(
