@@ -76,7 +76,7 @@ def page(found: Energy, title: str | None = None) -> str:
             section("terms", "What the words mean", glossary(_TERMS)),
         ),
         made_from="the records of the runs and codecarbon's files alone",
-        scripts=json_script("data", data) + "\n" + script(_resource("page.js")),
+        scripts=json_script("data", data) + "\n" + script(_resource("units.js") + _resource("page.js")),
         style=_resource("page.css"),
     )
 
@@ -214,7 +214,7 @@ def _charts() -> str:
 
 
 def _last(runs: tuple[RunEnergy, ...]) -> str:
-    last = max(runs, key=lambda run: run.ended_unix_s)
+    last = max(reversed(runs), key=lambda run: round(run.ended_unix_s))  # as the script finds it
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last.ended_unix_s))
     cards = (
         _card("last-name", "Run", last.name, f"{last.project}, ended {when}"),
