@@ -136,6 +136,26 @@ def synthetic_task(seed: int) -> Task:
     )
 
 
+def crossing_task() -> Task:
+    """Make the hardest task for whoever looks at early epochs: what ends better gets there later.
+
+    Two hyperparameters; at epochs 1 and 3 the order of the trainings is the reverse of the last one's, at
+    epoch 9 it has nothing to do with it.
+    """
+
+    def curve(params: Mapping[str, Any]) -> np.ndarray:
+        end = abs(params["x"] - 0.3) + abs(params["y"] - 0.6)
+        epochs = np.arange(1, EPOCHS + 1)
+        return 0.1 + end + (2 - end) * np.exp(-epochs / (2 + 10 * max(0.0, 1 - end)))
+
+    return Task(
+        space={name: FloatDistribution(0.0, 1.0) for name in ("x", "y")},
+        curve=curve,
+        epoch_time=lambda params: 1.0,
+        best=float(curve({"x": 0.3, "y": 0.6}).min()),
+    )
+
+
 def simulate(policy: Policy, task: Task, *, name: str, slots: int, budget: int) -> np.ndarray:
     """Play a study until its epochs are spent, or the best is found: then nothing more can change.
 
