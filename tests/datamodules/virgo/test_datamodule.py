@@ -279,6 +279,30 @@ def test_own_files_of_other_rates(tmp_path):
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["channels"]
 
 
+def test_frames_beside_hdf5(tmp_path):
+    pytest.importorskip("lalframe")
+    from lightning_itwin.strain.gwf_channels import write_gwf
+
+    channels = own_channels(rate_hz=2048.0, duration_s=60.0)
+    for first in (0, 30):
+        halves = [
+            Channel(
+                name=channel.name,
+                values=channel.values[2048 * first : 2048 * (first + 30)],
+                sample_rate_hz=2048.0,
+                gps_start_s=1e9 + first,
+                unit="strain",
+            )
+            for channel in channels[:2]
+        ]
+        write_gwf(tmp_path / "frames" / f"V-TEST-{1_000_000_000 + first}-30.gwf", halves)
+    paths = [str(tmp_path / "frames" / "*.gwf"), own_file(tmp_path, channels[2:], "witness.h5")]
+    frames = set_up(tmp_path, path=paths, channels=NAMES)
+    hdf5 = set_up(tmp_path, path=own_file(tmp_path, channels), channels=NAMES)
+    np.testing.assert_array_equal(frames.aligned.values, hdf5.aligned.values)
+    assert frames.aligned.segments.tolist() == [[0, 60 * 512]]
+
+
 def test_a_channel_list_names_the_channels(tmp_path):
     (tmp_path / "list.ini").write_text("# strain\nV1:STRAIN 512\n\nV1:W1  # a witness\n")
     module = set_up(tmp_path, path=own_file(tmp_path, own_channels()), channels=str(tmp_path / "list.ini"))
