@@ -1,0 +1,81 @@
+"""Settings of GlitchFlow beside those of its response: the flows, and what becomes of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSettings:
+    """The generative part.
+
+    Args:
+        event_s: length of an event.
+        events: events of a window, at most; louder ones first.
+        lowest_snr: of the predicted mean, below which nothing counts as an event.
+        components: singular vectors that span the events.
+        residual_components: singular vectors that span what the mean leaves of them.
+        width: of the network of the events' velocity; that of the rest is half as wide.
+        blocks: of these networks.
+        events_per_step: events of a training step; those of all windows seen are drawn with replacement.
+        steps: steps of the sampler, two evaluations each.
+        target: ``glitch`` learns from the truth, where batches know it; ``strain`` from the strain, whose
+            noise is then taken off the spread; ``auto`` takes the truth where there is one.
+
+    Raises:
+        ValueError: a value is outside its range.
+    """
+
+    event_s: float = 1.0
+    events: int = 3
+    lowest_snr: float = 1.0
+    components: int = 64
+    residual_components: int = 64
+    width: int = 256
+    blocks: int = 3
+    events_per_step: int = 256
+    steps: int = 4
+    target: Literal["auto", "glitch", "strain"] = "auto"
+
+    def __post_init__(self) -> None:
+        sizes = {
+            name: getattr(self, name)
+            for name in (
+                *("events", "components", "residual_components"),
+                *("width", "blocks", "events_per_step", "steps"),
+            )
+        }
+        if min(sizes.values()) < 1:
+            raise ValueError(f"Each of these must be at least 1: {sizes}.")
+        if self.event_s <= 0 or self.lowest_snr <= 0:
+            raise ValueError(f"event_s and lowest_snr must be > 0, not {self.event_s} and {self.lowest_snr}.")
+        if self.target not in ("auto", "glitch", "strain"):
+            raise ValueError(f"target must be 'auto', 'glitch' or 'strain', not {self.target!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VetoSettings:
+    """What becomes of samples.
+
+    Args:
+        num_samples: samples of a window, for spread and veto.
+        snr: a window is to be vetoed if its glitch is at least that loud.
+        probability: from which on ``predict`` lists a veto.
+        folder: where ``predict`` writes; None: ``cleaned`` in the run's log folder.
+
+    Raises:
+        ValueError: a value is outside its range.
+    """
+
+    num_samples: int = 16
+    snr: float = 5.0
+    probability: float = 0.05
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_samples < 2 or self.snr <= 0 or not 0 < self.probability < 1:
+            raise ValueError(
+                "num_samples must be at least 2, snr > 0 and probability between 0 and 1, not "
+                f"{self.num_samples}, {self.snr} and {self.probability}."
+            )
