@@ -29,13 +29,18 @@ def list_flags(path: str | Path) -> list[str]:
     return [name for names, _, _ in _masks(Path(path)) for name in names]
 
 
-def read_flags(paths: Sequence[str | Path], flags: Sequence[str]) -> np.ndarray | None:
+# There are data, and nothing is known that makes them useless for a search.
+USUAL_FLAGS = ("DATA", "CBC_CAT1")
+
+
+def read_flags(paths: Sequence[str | Path], flags: Sequence[str] | None = None) -> np.ndarray | None:
     """Give the time in which all of some flags are set.
 
     Args:
         paths: HDF5 files; those without flags are passed over.
         flags: names of flags, see :func:`list_flags`. ``DATA``: there are data; ``CBC_CAT1``: they pass the
-            basic checks; ``NO_CBC_HW_INJ``: no signal was injected into the hardware.
+            basic checks; ``NO_CBC_HW_INJ``: no signal was injected into the hardware. The first two, where
+            they are there, if not given.
 
     Returns:
         GPS seconds, float64 (S, 2); None where no file has flags.
@@ -52,7 +57,8 @@ def read_flags(paths: Sequence[str | Path], flags: Sequence[str]) -> np.ndarray 
         if not masks:
             continue
         any_flags = True
-        wanted = list(flags)
+        there = [name for names, _, _ in masks for name in names]
+        wanted = [flag for flag in USUAL_FLAGS if flag in there] if flags is None else list(flags)
         good: np.ndarray | None = None
         times: tuple[float, float] | None = None
         for names, mask, (start_s, step_s) in masks:

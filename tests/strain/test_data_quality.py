@@ -38,6 +38,7 @@ def test_time_in_which_all_flags_are_set(tmp_path, attributes):
     assert told("DATA") == [[0, 4], [5, 6]]
     assert told("CBC_CAT1") == [[0, 2], [3, 4], [5, 6]]
     assert told("DATA", "CBC_CAT1", "NO_CBC_HW_INJ") == [[0, 1], [3, 4], [5, 6]]
+    assert (read_flags([tmp_path / "x.h5"]) - GPS_S).tolist() == told("CBC_CAT1")
 
 
 def test_files_without_flags_say_nothing(tmp_path):

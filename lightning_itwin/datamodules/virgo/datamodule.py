@@ -70,8 +70,8 @@ class VirgoDataModule(RankedDataModule):
         path: GWF or HDF5 files of your own instead of simulated ones: file, folder, pattern or several. A
             channel may continue from file to file or have a file of its own. Attributes for sample rate and
             GPS start are understood as this package, gwpy, DeepClean and GWOSC write them.
-        channels: names of the channels, the strain first; or the path of a channel list file. Not needed for
-            files of our own simulator.
+        channels: names of the channels, the strain first; or the path of a channel list file. Not needed
+            where ``channels.txt`` lies beside the first file, and for files of our own simulator.
         simulator: parameters of the simulated detector, where no ``path`` is given.
         sample_rate_hz: rate to which all channels are resampled.
         band_hz: lower and upper edge of the band in which noise is looked for; from 7 Hz to 2 Hz below
@@ -311,6 +311,9 @@ class VirgoDataModule(RankedDataModule):
         if self.channels is not None:
             return [ListedChannel(name=name) for name in self.channels]
         first = files[0]
+        for beside in (first.with_name("channels.txt"), first.with_name(f"{first.stem}_channels.txt")):
+            if beside.is_file():
+                return read_channel_list(beside)
         told = None if first.suffix.lower() == ".gwf" else read_attribute(first, "channels")
         if told is None:
             raise ChannelError(

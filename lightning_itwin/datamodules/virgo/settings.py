@@ -18,7 +18,8 @@ class SegmentSettings:
         files: segment files; time outside all of them is left out. Segwizard's columns, or GPS start and end.
         veto_files: segment files; time inside any of them is left out.
         flags: names of flags that must be set where the files have GWOSC's masks, such as ``DATA``,
-            ``CBC_CAT1`` or ``NO_CBC_HW_INJ``; files without masks need none.
+            ``CBC_CAT1`` or ``NO_CBC_HW_INJ``; None asks for the first two where they are there, an empty list
+            for nothing.
         gps_start_s: time before it is left out.
         gps_end_s: time after it is left out.
         leave_out_faulty: whether witnesses that cannot be used (missing, constant, nowhere finite, copies)
@@ -31,7 +32,7 @@ class SegmentSettings:
 
     files: Sequence[str] = ()
     veto_files: Sequence[str] = ()
-    flags: Sequence[str] = ("DATA",)
+    flags: Sequence[str] | None = None
     gps_start_s: float | None = None
     gps_end_s: float | None = None
     leave_out_faulty: bool = False

@@ -14,7 +14,7 @@ import numpy as np
 from lightning_itwin.datamodules.virgo.settings import PARTS, SegmentSettings, SplitSettings
 from lightning_itwin.strain.aligned_channels import AlignedChannels
 from lightning_itwin.strain.channel_pieces import ChannelError
-from lightning_itwin.strain.data_quality import read_flags
+from lightning_itwin.strain.data_quality import USUAL_FLAGS, read_flags
 from lightning_itwin.strain.segments import difference, duration, intersection, read_segments, union
 
 _BLOCK = 2**18
@@ -56,9 +56,10 @@ def usable_segments(
     if edges != (None, None):
         chosen = [clock.gps_start_s if edges[0] is None else edges[0], edges[1] or clock.gps_end_s]
         keep(clock.within(np.array([chosen])), "gps_start_s and gps_end_s")
-    flagged = read_flags(files, settings.flags) if settings.flags else None
+    asked = settings.flags is None or len(settings.flags) > 0
+    flagged = read_flags(files, settings.flags) if asked else None
     if flagged is not None:
-        keep(clock.within(flagged), f"flags {', '.join(settings.flags)}")
+        keep(clock.within(flagged), f"flags {', '.join(settings.flags or USUAL_FLAGS)}")
     if settings.files:
         chosen_s = union(*[read_segments(file) for file in settings.files])
         keep(clock.within(chosen_s), "segment files")

@@ -23,15 +23,17 @@ def read_truth(data: AlignedChannels, files: Sequence[Path]) -> dict[str, np.nda
         data: the channels on their clock.
         files: that they come from; real data have no such parts, and give none.
     """
+    beside = [file.with_name(f"{file.stem}_truth.h5") for file in files]  # as our simulator's frames have it
+    there = [*files, *(file for file in beside if file.is_file())]
     names = dict.fromkeys(
         name
-        for file in files
+        for file in there
         if file.suffix.lower() != ".gwf"
         for name in names_in(file)
         if name.startswith(_PREFIX)
     )
     found = {}
-    for name, series in find_channels(files, list(names))[0].items() if names else ():
+    for name, series in find_channels(there, list(names))[0].items() if names else ():
         row = np.empty(data.clock.samples, dtype=np.float32)
         fill_row(series, data.clock, row)
         found[name] = row

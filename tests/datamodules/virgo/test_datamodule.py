@@ -314,6 +314,14 @@ def test_a_file_of_our_simulator_needs_no_channel_names(tmp_path):
     assert set_up(tmp_path, path=str(tmp_path / "sim.h5")).num_witnesses == 8
 
 
+def test_a_channel_list_beside_the_files_is_found(tmp_path):
+    (tmp_path / "own").mkdir()
+    own_file(tmp_path / "own", own_channels())
+    (tmp_path / "own" / "channels.txt").write_text("V1:STRAIN\nV1:W1\n")
+    module = set_up(tmp_path / "made", path=str(tmp_path / "own"))
+    assert module.channel_names == ("V1:STRAIN", "V1:W1")
+
+
 def test_a_file_that_does_not_name_its_strain_is_refused(tmp_path):
     path = own_file(tmp_path, own_channels())
     with pytest.raises(
@@ -405,6 +413,25 @@ def test_segment_files_and_times_choose_what_is_used(tmp_path):
     assert text.startswith("54 of 80 s are used, in 2 segments; left out: 12 s by gps_start_s")
     assert "10 s by segment files, 2 s by veto files, 2 s by segments shorter than a window of 4 s" in text
     assert sum(len(one) for one in map(np.diff, module.stretches("train"))) == 2
+
+
+def test_flags_of_the_files_choose_what_is_used(tmp_path):
+    path = own_file(tmp_path, own_channels())
+    with h5py.File(path, "a") as h5:
+        mask = np.full(80, 3, dtype=np.int32)
+        mask[20:25], mask[40:42] = 1, 0
+        h5["quality/simple/DQmask"] = mask
+        h5["quality/simple/DQmask"].attrs.update(Xstart=1e9, Xspacing=1.0)
+        h5["quality/simple/DQShortnames"] = [b"DATA", b"CBC_CAT1"]
+    for flags, expected in (
+        (None, [[0, 20], [25, 40], [42, 80]]),
+        (["DATA"], [[0, 40], [42, 80]]),
+        ([], [[0, 80]]),
+    ):
+        module = set_up(tmp_path, path=path, channels=NAMES, segments=SegmentSettings(flags=flags))
+        assert (module.aligned.segments / 512).tolist() == expected
+    with pytest.raises(ChannelError, match="has no flag CBC_CAT2"):
+        set_up(tmp_path, path=path, channels=NAMES, segments=SegmentSettings(flags=["CBC_CAT2"]))
 
 
 def test_too_short_data_are_refused_with_what_is_needed(tmp_path):
