@@ -18,6 +18,7 @@ room                  what stands there
 ``datamodules``       the zoo's LightningDataModules; the two meet in the Trainer alone
 ``inference``         priors, likelihood, importance sampling, calibration, posterior files
 ``detectors``         interferometers, PSDs, projection, noise; ``waveforms`` and ``flows`` below it
+``subtraction``       noise that witnesses saw, taken out of the strain; ``strain`` below it
 ``forecasts``         forecast files, warnings, verification; ``hydrology`` and ``metrics`` below it
 ``pages``             what every self-contained HTML page shares
 ``optional``          the one way to an optional dependency
