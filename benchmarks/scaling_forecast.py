@@ -300,6 +300,12 @@ def main() -> int:
         "",
         *simulated,
         "",
+        "What is missed is slower than forecast: worlds measured within one node whose network only shows "
+        "with "
+        "the second one, and a batch over all workers whose communication was hidden behind computing in "
+        "all that "
+        "was measured. The report says both in a note, the second one where the communication profiler ran.",
+        "",
         f"A fit takes {1000 * cost:.0f} ms of processor time.",
         "",
         "## Against the goals",

@@ -24,6 +24,7 @@ from lightning_itwin.reports.statistics import Interval
 _FEWEST = 2  # numbers of workers
 _NOISY = 0.05  # relative standard error of a row from which the reader is told
 _SURE = 0.95  # probability from which a winner counts as decided
+_BACKWARD = 2 / 3  # of computing: a pass forward, and twice as much backward
 _CURVE_POINTS = 32
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)  # standard error of a normal sample's median over that of its mean
 
@@ -92,6 +93,7 @@ def forecast(
     if not cells:
         return Forecast(notes=tuple(notes))
     notes += _places(study, max(wanted) > largest)
+    notes += [note for one in fitted for note in _hidden_communication(one, max(wanted))]
     order = {one.strategy: place for place, one in enumerate(fitted)}
     return Forecast(
         cells=tuple(sorted(cells, key=lambda cell: (order[cell.row.strategy], cell.row.workers))),
@@ -263,6 +265,30 @@ def _places(study: Scalability, extrapolates: bool) -> list[str]:
             "not in these numbers"
         ]
     return []
+
+
+def _hidden_communication(one: _Fitted, workers: int) -> list[str]:
+    """Tell where communication that nothing shows of yet will come out.
+
+    Where a batch is shared by all workers, computing shrinks and communication does not; it can hide behind
+    the backward pass alone, about two thirds of computing.
+    """
+    last = max(one.cells, key=lambda cell: cell.row.workers)
+    sizes = {
+        run.manifest.batch_size for cell in one.cells for run in cell.counted if run.manifest is not None
+    }
+    total, exposed = last.communication_percent, last.row.communication_overhead_percent
+    if len(sizes) < 2 or not total or exposed is None or exposed > total / 2:
+        return []
+    comes_out = last.row.workers * _BACKWARD * (100 - exposed) / total
+    begins = max(comes_out, last.row.workers)
+    if begins >= workers:
+        return []
+    return [
+        f"{one.strategy} hides most of its communication ({total:.0f} % of the time on {last.row.workers} "
+        f"workers). As a worker's batch shrinks it comes out, from about {begins:.0f} "
+        "workers on, and no law knows it beforehand: measure there"
+    ]
 
 
 def _listed(numbers: Iterable[int]) -> str:

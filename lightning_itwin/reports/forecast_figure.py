@@ -62,7 +62,8 @@ def draw_forecast(study: Scalability, found: Forecast) -> Pictures | None:
         scale=altair.Scale(type="log", nice=False, padding=8),
         axis=altair.Axis(tickCount=5, format="~r"),
     )
-    colour = altair.Color("strategy:N", scale=altair.Scale(domain=strategies), title=None)
+    legend = altair.Legend(symbolOpacity=1)  # the band's is faint
+    colour = altair.Color("strategy:N", scale=altair.Scale(domain=strategies), title=None, legend=legend)
     line = altair.Chart(altair.Data(values=curve)).encode(x=x, color=colour)
     band = line.mark_area(opacity=0.16).encode(y=altair.Y("low:Q", title="Time per epoch (s)"), y2="high:Q")
     points = (

@@ -12,7 +12,7 @@ from lightning_itwin.reports.files import forecast_json, summary
 from lightning_itwin.reports.forecast import forecast
 from lightning_itwin.reports.forecast_rows import FORECAST_COLUMNS, Forecast, forecast_lines
 from lightning_itwin.reports.scalability import Scalability, read_scalability
-from tests.reports.synthetic import write_failure, write_run
+from tests.reports.synthetic import epoch, window, write_failure, write_run
 
 Law = Callable[[int], float]
 
@@ -179,6 +179,22 @@ def test_noisy_repeats_are_told_and_widen_the_interval(tmp_path: Path) -> None:
     quiet = forecast(study_of(tmp_path / "quiet", {"ddp": lambda p: 100 / p + 2}, (1, 2, 4)), (8,))
     assert any(note.startswith("the repeats of ddp scatter") for note in noisy.notes)
     assert noisy.rows[0].high_s - noisy.rows[0].low_s > 2 * (quiet.rows[0].high_s - quiet.rows[0].low_s)
+
+
+@pytest.mark.parametrize(("batch_sizes", "told"), [((32, 16, 8), True), ((32, 32, 32), False)])
+def test_communication_that_will_come_out_is_told(
+    tmp_path: Path, batch_sizes: tuple[int, ...], told: bool
+) -> None:
+    for count, batch in zip((1, 2, 4), batch_sizes):
+        windows = [window(rank, exposed_s=0.01, total_s=0.3) for rank in range(count)]
+        epochs = [epoch(number, rank, 40 / count + 1) for rank in range(count) for number in (0, 1)]
+        write_run(tmp_path, "ddp", count, 0, 0.0, records=[*epochs, *windows], batch_size=batch)
+    notes = forecast(read_scalability(tmp_path), (16,)).notes
+    assert (
+        any("hides most of its communication (30 % of the time on 4 workers)" in note for note in notes)
+        == told
+    )
+    assert any("from about 9 workers on" in note for note in notes) == told
 
 
 def test_one_repeat_has_no_noise_to_go_by(tmp_path: Path) -> None:
