@@ -34,9 +34,17 @@ def scalability(folder: Path) -> str:
         return make_report(folder, Path(aside)).html.read_text(encoding="utf-8")
 
 
+def sustainability(folder: Path) -> str:
+    """Make the page of energy and carbon."""
+    from lightning_itwin.reports.sustainability.make import sustainability_page
+
+    return sustainability_page([folder])
+
+
 PAGES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "goodput": ("Where the time went", goodput),
     "scalability": ("Scalability", scalability),
+    "sustainability": ("Energy and carbon", sustainability),
 }
 
 

@@ -67,6 +67,15 @@ def test_the_scalability_report_leaves_the_logs_as_they_are(tmp_path: Path) -> N
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_energy_and_carbon(tmp_path: Path) -> None:
+    write_run(tmp_path, "ddp", 1, 0, 2.0)
+    plugin = plugin_of(tmp_path)
+    key = ask(plugin, "/choices").json["folders"][0]["key"]
+    page = ask(plugin, "/page", name="sustainability", folder=key)
+    assert "Energy and carbon" in page.text
+    assert "kWh" in page.text
+
+
 def test_a_folder_without_runs_says_what_to_do(tmp_path: Path) -> None:
     plugin = plugin_of(tmp_path)
     assert not plugin.is_active()
@@ -155,6 +164,10 @@ def test_a_real_browser_on_a_real_tensorboard(tensorboard: str, tmp_path: Path) 
         check=False,
     )
     assert "CONSOLE" not in told.stderr, told.stderr
-    assert re.findall(r'role="tab"[^>]*>([^<]+)<', told.stdout)[:2] == ["Where the time went", "Scalability"]
+    assert re.findall(r'role="tab"[^>]*>([^<]+)<', told.stdout) == [
+        "Where the time went",
+        "Scalability",
+        "Energy and carbon",
+    ]
     assert re.search(r'<iframe [^>]*src="[^"]*/data/plugin/itwin/page\?name=goodput', told.stdout)
     assert ">2 runs<" in told.stdout
