@@ -18,6 +18,7 @@ class Scene:
         scattering: whether light scattered by a moving bench adds ``A sin(4 pi x / 1.064 um + phase)``, and
             a channel measures the bench's position x.
         glitches_per_hour: glitches that a monitor sees before they saturate and reach the strain by a path.
+            They reach up to 320 Hz, which folds back at sample rates below 700 Hz.
         unwitnessed_glitches_per_hour: glitches that no channel sees.
         unwitnessed_snr: their optimal signal-to-noise ratios against the background, least and most.
         injections_per_hour: signals of binary black holes.

@@ -7,6 +7,7 @@ import pytest
 from scipy import signal
 
 from lightning_itwin.strain.hdf5_channels import list_channels, read_attribute, read_channels
+from lightning_itwin.strain.simulator import Scene
 from lightning_itwin.strain.simulator.__main__ import main
 from lightning_itwin.strain.simulator.virgo_instrument import virgo_asd
 from lightning_itwin.strain.simulator.virgo_simulator import VirgoSimulator
@@ -191,3 +192,36 @@ def test_a_process_killed_while_it_writes_leaves_no_file_of_that_name(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", script], timeout=120, check=False).returncode == 9
     assert not (tmp_path / "virgo.h5").exists()
+
+
+def test_the_default_detector_keeps_its_samples_and_its_parameters():
+    short = VirgoSimulator(duration_s=16.0)
+    values = short.simulate().strain.values[[0, 1000, 5000]]
+    np.testing.assert_allclose(values, [3.628550586e-21, -1.272485988e-21, -3.915049082e-21], rtol=1e-8)
+    # the name of a simulated file is their hash
+    assert short.parameters() == {
+        "duration_s": 16.0,
+        "sample_rate_hz": 512.0,
+        "gps_start_s": 1262304018.0,
+        "noise_seed": 1,
+        "instrument_seed": 0,
+        "coupling_strength": 1.0,
+    }
+
+
+def test_a_detector_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="no detector 'weak'; there are strong, virgo_like"):
+        VirgoSimulator.preset("weak")
+
+
+def test_channels_that_are_not_there_are_named():
+    with pytest.raises(ValueError, match=r"that there are not: ANGLE_ROLL, MONITOR\. There are SEIS"):
+        VirgoSimulator(recording={"rates_hz": {"ANGLE_ROLL": 50.0}, "lost_s": {"MONITOR": [[1.0, 2.0]]}})
+
+
+def test_a_detector_is_changed_by_parts():
+    whole = VirgoSimulator.strong(scene=Scene(scattering=True))
+    assert whole.scene == Scene(scattering=True)
+    changed = VirgoSimulator.strong(noise_seed=7, scene={"scattering": False}, recording={"dummies": 3})
+    assert (changed.noise_seed, changed.recording.dummies) == (7, 3)
+    assert (changed.scene.scattering, changed.scene.nonstationary) == (False, True)
