@@ -17,7 +17,7 @@ from lightning_itwin.subtraction.report.numbers import (
 )
 
 _CLEAN_SNR = 5.0
-_SAFE_PERCENT = 1.0
+_SAFE_PERCENT, _SURE_PERCENT = 1.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +105,11 @@ def _signal_finding(evidence: Evidence, tested: float | None) -> Finding:
     error = float(each.std() / np.sqrt(len(each))) if len(each) > 1 else 100 / float(found.snr_before[0])
     mean = float(each.mean())
     harmless = abs(mean) < max(_SAFE_PERCENT, 3 * error)
-    verdict = ("safe", "good") if harmless else ("unsafe channel", "bad")
+    sure = ("safe", "good") if error <= _SURE_PERCENT else ("within the error", "warn")
+    verdict = sure if harmless else ("unsafe channel", "bad")
     signals = f"{len(each)} signal{'' if len(each) == 1 else 's'}"
     why = f"± {error:.1f} % from {signals}, whose matched-filter SNR changes by {_change(found)} %"
-    return Finding(question=question, answer=f"{mean:.1f}", unit="%", verdict=verdict, why=why)
+    return Finding(question=question, answer=signed(mean), unit="%", verdict=verdict, why=why)
 
 
 def _worst_finding(evidence: Evidence) -> Finding:

@@ -95,10 +95,10 @@ def test_the_headline_says_gain_share_and_harm(evidence):
 def test_a_gain_stands_beside_the_test_of_signals(evidence):
     gain, safe, harmless, glitches = findings(evidence)
     assert (gain.question, gain.verdict) == ("BNS range", ("gain", "good"))
-    assert safe.verdict == ("safe", "good")
+    assert safe.verdict in (("safe", "good"), ("within the error", "warn"))
     assert harmless.verdict == ("harmless", "good")
     assert glitches.question == "witnessed glitches removed"
-    assert findings(evidence, 0.0)[1].answer == "0.00"
+    assert (findings(evidence, 0.0)[1].answer, findings(evidence, 0.0)[1].verdict[0]) == ("0.00", "safe")
     assert findings(evidence, 0.4)[1].verdict == ("unsafe channel", "bad")
     _, _, truth = data_and_noise()
     unsafe = measure(subtraction(extra=0.5 * truth["truth/injections"]))
