@@ -23,6 +23,7 @@ from lightning_itwin.strain.glitch_batch import GlitchBatch
 
 _WARMUP_STEPS = 100
 _FEWEST_EVENTS = 8
+_STRETCH = 8  # windows' lengths that belong to one half
 _RESPONSE, _GENERATOR, _VETO = ResponseSettings(), GeneratorSettings(), VetoSettings()
 
 _Settings = TypeVar("_Settings")
@@ -128,7 +129,9 @@ class GlitchFlow(GlitchOutputs):
         if not self.prepared:
             self.explained = fit_response(
                 self.response,
-                lambda: ((batch.witnesses, batch.strain) for batch in self._training_windows()),
+                lambda: (
+                    (batch.witnesses, batch.strain, self._half(batch)) for batch in self._training_windows()
+                ),
                 self.num_witnesses,
                 lambda sums: self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum").cpu(),
                 self._gather,
@@ -147,6 +150,11 @@ class GlitchFlow(GlitchOutputs):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.AdamW(self.generator.parameters(), lr=self.learning_rate, weight_decay=1e-2)
         return warmup_cosine(optimizer, self.trainer.estimated_stepping_batches, _WARMUP_STEPS)
+
+    @staticmethod
+    def _half(batch: GlitchBatch) -> Tensor:
+        # By long stretches of time: windows overlap.
+        return batch.start // (_STRETCH * batch.strain.shape[-1]) % 2
 
     def _target(self, batch: GlitchBatch) -> Tensor:
         known = bool(torch.isfinite(batch.glitch).all())

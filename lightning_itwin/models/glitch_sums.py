@@ -14,8 +14,9 @@ from lightning_itwin.models.glitch_response import GlitchResponse
 _REGULARISATIONS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _ALTERNATIONS = 8
 _SIGNIFICANT = 25.0  # squared SNR, held out, that a witness must explain to count
+_NEGLIGIBLE = 1e-3
 
-Windows = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+Windows = Callable[[], Iterable[tuple[Tensor, Tensor, Tensor]]]
 SumOverRanks = Callable[[Tensor], Tensor]
 
 
@@ -36,28 +37,40 @@ class LagSums:
         self._before, self._taps = before, taps
         self.auto = torch.zeros(2, groups, features, features, 2 * taps - 1, dtype=torch.float64)
         self.cross = torch.zeros(2, groups, features, taps, dtype=torch.float64)
-        self._half = 0
 
-    def update(self, features: Tensor, target: Tensor) -> None:
+    def update(self, features: Tensor, target: Tensor, half: Tensor) -> None:
         """Add a batch of windows.
 
         Args:
             features: (B, G, F, T).
             target: (B, T).
+            half: 0 or 1, (B,); windows that share samples must be in one half, or what is fitted to noise
+                would seem to be confirmed by it.
         """
+        for which in (0, 1):
+            there = half == which
+            if bool(there.any()):
+                self._add(which, features[there], target[there])
+
+    def _add(self, half: int, features: Tensor, target: Tensor) -> None:
         taps, samples = self._taps, features.shape[-1]
         length = 1 << (samples + taps - 1).bit_length()
         spectrum = torch.fft.rfft(features.double(), length)
         aim = torch.fft.rfft(target.double(), length)
         auto = torch.fft.irfft(torch.einsum("bgit,bgjt->gijt", spectrum.conj(), spectrum), length)
         cross = torch.fft.irfft(torch.einsum("bgit,bt->git", spectrum.conj(), aim), length)
-        self.auto[self._half] += auto[..., torch.arange(1 - taps, taps) % length].cpu()
-        self.cross[self._half] += cross[..., torch.arange(-self._before, taps - self._before) % length].cpu()
-        self._half = 1 - self._half
+        self.auto[half] += auto[..., torch.arange(1 - taps, taps) % length].cpu()
+        self.cross[half] += cross[..., torch.arange(-self._before, taps - self._before) % length].cpu()
 
     def reduce(self, sum_over_ranks: SumOverRanks) -> None:
         """Add the sums of all processes."""
         self.auto, self.cross = sum_over_ranks(self.auto), sum_over_ranks(self.cross)
+
+    def first(self, features: int) -> LagSums:
+        """Give the sums of the first features alone."""
+        found = LagSums(0, 0, self._before, self._taps)
+        found.auto, found.cross = self.auto[:, :, :features, :features], self.cross[:, :, :features]
+        return found
 
     def solve(self, group: int, channels: int = 1) -> tuple[Tensor, float]:
         """Solve a group; regularisation and form are those that predict either half best from the other.
@@ -131,7 +144,8 @@ def fit_response(
 
     Args:
         response: set in place; its whitening filter is there already.
-        windows: gives (witnesses (B, W, T), whitened strain (B, T)), the same at every call.
+        windows: gives (witnesses (B, W, T), whitened strain (B, T), half of ``LagSums.update`` (B,)), the
+            same at every call.
         num_witnesses: witnesses W.
         sum_over_ranks: adds a tensor over the processes.
         gather: joins the rows of the processes' tensors.
@@ -142,9 +156,9 @@ def fit_response(
     settings = response.settings
     usual, scales = _levels(response, windows, num_witnesses, gather)
     sums = LagSums(num_witnesses, settings.saturations + 1, response.before, response.taps)
-    for witnesses, strain in windows():
+    for witnesses, strain, half in windows():
         units = response.features(witnesses, usual, scales)
-        sums.update(response.whiten(units), strain)
+        sums.update(response.whiten(units), strain, half)
     sums.reduce(sum_over_ranks)
     explained = torch.tensor([sums.solve(group)[1] for group in range(num_witnesses)])
     order = explained.argsort(descending=True)[: settings.channels]
@@ -154,14 +168,23 @@ def fit_response(
         return explained
     count = len(chosen)
     joint = LagSums(1, count * (settings.saturations + 1), response.before, response.taps)
-    for witnesses, strain in windows():
+    for witnesses, strain, half in windows():
         units = response.features(witnesses[:, chosen], usual[chosen], scales[chosen])
-        joint.update(response.whiten(units).flatten(1, 2)[:, None], strain)
+        joint.update(response.whiten(units).flatten(1, 2)[:, None], strain, half)
     joint.reduce(sum_over_ranks)
-    response.selected[:count] = chosen.to(response.selected.device)
-    response.usual[:count] = usual[chosen].to(response.usual)
-    response.scales[:count] = scales[chosen].to(response.scales)
-    response.kernel[:count] = joint.solve(0, count)[0].view(count, -1, response.taps).to(response.kernel)
+    units_each = settings.saturations + 1
+    kernel, told = joint.first(units_each).solve(0)
+    used = 1
+    for more in range(2, count + 1):  # a witness that tells nothing new would only bring its noise
+        wider, by_all = joint.first(more * units_each).solve(0, more)
+        if by_all < told + max(_SIGNIFICANT, _NEGLIGIBLE * told):
+            break
+        kernel, told, used = wider, by_all, more
+    chosen = chosen[:used]
+    response.selected[:used] = chosen.to(response.selected.device)
+    response.usual[:used] = usual[chosen].to(response.usual)
+    response.scales[:used] = scales[chosen].to(response.scales)
+    response.kernel[:used] = kernel.view(used, units_each, response.taps).to(response.kernel)
     return explained
 
 
@@ -169,7 +192,7 @@ def _levels(
     response: GlitchResponse, windows: Windows, num_witnesses: int, gather: SumOverRanks
 ) -> tuple[Tensor, Tensor]:
     medians, peaks = [], []
-    for witnesses, _ in windows():
+    for witnesses, _, _ in windows():
         medians.append(response.gate.amplitude(witnesses).median(dim=-1).values)
         peaks.append(witnesses.abs().amax(dim=-1))
     level, peak = gather(torch.cat(medians)), gather(torch.cat(peaks))

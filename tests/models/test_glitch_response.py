@@ -53,7 +53,8 @@ def test_the_response_is_found_in_noise_and_the_dummy_is_not() -> None:
     response = GlitchResponse(RATE_HZ, SETTINGS)
 
     def batches():
-        return zip(witnesses.split(50), strain.split(50))
+        half = torch.arange(300) // 50 % 2
+        return zip(witnesses.split(50), strain.split(50), half.split(50))
 
     explained = fit_response(response, batches, 2, lambda sums: sums, lambda rows: rows)
     assert explained[0] == 0.0
@@ -74,9 +75,10 @@ def test_sums_of_two_processes_are_those_of_one() -> None:
     witnesses, strain, _ = windows(40, 4)
     features = witnesses[:, None].double()
     whole, first, second = (LagSums(1, 2, 3, 9) for _ in range(3))
+    half = torch.arange(10) % 2
     for number, (feature, target) in enumerate(zip(features.split(10), strain.split(10))):
-        whole.update(feature, target)
-        (first if number < 2 else second).update(feature, target)
+        whole.update(feature, target, half)
+        (first if number < 2 else second).update(feature, target, half)
     torch.testing.assert_close(whole.auto, first.auto + second.auto)
     torch.testing.assert_close(whole.cross, first.cross + second.cross)
 
@@ -89,7 +91,7 @@ def test_sums_solve_least_squares() -> None:
     target = convolve(series[:, 0], taps, 3).sum(dim=1)
     sums = LagSums(1, 2, 3, 9)
     for feature, aim in zip(series.split(10), target.split(10)):
-        sums.update(feature, aim)
+        sums.update(feature, aim, torch.arange(10) % 2)
     found, explained = sums.solve(0)
     torch.testing.assert_close(found, taps, rtol=1e-3, atol=1e-3)
     assert explained == pytest.approx(float(target.square().sum()), rel=1e-3)

@@ -71,6 +71,7 @@ class GlitchDataModule(VirgoDataModule):
             **options,
         )
         self.quiet_share = quiet_share
+        self._filtered: dict[str, list[Stretch]] = {}
 
     @property
     def filters(self) -> list[ZeroPhaseFilter]:
@@ -90,22 +91,9 @@ class GlitchDataModule(VirgoDataModule):
         Args:
             part: see ``stretches``.
         """
-        truth = [self._truth(name) for name in (WITNESSED, UNWITNESSED)]
-        whiten = ZeroPhaseFilter(offset=0.0, taps=self.filters[0].taps)
-        longest = max(len(one.taps) for one in self.filters)
-        found = []
-        for begin, end in self.stretches(part).tolist():
-            if end - begin < longest + self.window:
-                continue
-            half = longest // 2
-            values = np.full((len(self.filters) + 2, end - begin - 2 * half), np.nan, dtype=np.float32)
-            for row, (one, channel) in zip(values, zip(self.filters, self.aligned.values)):
-                row[:] = _centred(one, channel[begin:end].astype(np.float64), half)
-            for row, part_of_truth in zip(values[-2:], truth):
-                if part_of_truth is not None:
-                    row[:] = _centred(whiten, part_of_truth[begin:end], half)
-            found.append(Stretch(values=values, start=begin + half))
-        return found
+        if part not in self._filtered:
+            self._filtered[part] = self._filter(part)
+        return self._filtered[part]
 
     def windows(self, part: str, stride: int | None = None) -> StrainWindows:
         """Give the windows of a part; those of training are chosen.
@@ -126,6 +114,24 @@ class GlitchDataModule(VirgoDataModule):
         if chosen.any():
             windows.starts, windows.lengths = windows.starts[chosen], windows.lengths[chosen]
         return windows
+
+    def _filter(self, part: str) -> list[Stretch]:
+        truth = [self._truth(name) for name in (WITNESSED, UNWITNESSED)]
+        whiten = ZeroPhaseFilter(offset=0.0, taps=self.filters[0].taps)
+        longest = max(len(one.taps) for one in self.filters)
+        found = []
+        for begin, end in self.stretches(part).tolist():
+            if end - begin < longest + self.window:
+                continue
+            half = longest // 2
+            values = np.full((len(self.filters) + 2, end - begin - 2 * half), np.nan, dtype=np.float32)
+            for row, (one, channel) in zip(values, zip(self.filters, self.aligned.values)):
+                row[:] = _centred(one, channel[begin:end].astype(np.float64), half)
+            for row, part_of_truth in zip(values[-2:], truth):
+                if part_of_truth is not None:
+                    row[:] = _centred(whiten, part_of_truth[begin:end], half)
+            found.append(Stretch(values=values, start=begin + half))
+        return found
 
     def _make_filters(self) -> list[ZeroPhaseFilter]:
         stretches: Sequence[Sequence[int]] = self.stretches("train").tolist()
