@@ -251,7 +251,7 @@ def main() -> None:
         "",
         "Processor time of one thread.",
         "",
-        "![parts of the strain](../../docs/images/virgo_simulator.png)",
+        "The picture of the parts stands on the simulator's card.",
         "",
         "Range against gwpy's `sensemon_range`: "
         + (
