@@ -94,7 +94,9 @@ def header(study: StudyRecord, checkpoint: bool, start: str) -> str:
         f"Best of study {study.name}: {study.plan.metric} {winner.value:.6g} after epoch {winner.best_epoch} "
         f"of trial {winner.number}"
     )
-    if baseline is not None and gain is not None:
+    if winner.baseline:
+        text += ", the baseline itself"
+    elif baseline is not None and gain is not None:
         text += f", {percent(gain, study.plan.direction)} the baseline's {baseline.value:.6g}"
     return text + f"\n  {start}" + (f"\nIts checkpoint: {BEST_CHECKPOINT}" if checkpoint else "")
 

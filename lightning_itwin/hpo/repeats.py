@@ -39,7 +39,7 @@ class Repeated:
     failed: int = 0
 
     def sentence(self, metric: str, sign: float) -> str:
-        """Say the gain with its spread; empty where a side has no value.
+        """Say the gain with its spread, or the baseline's spread alone where it won; empty without values.
 
         Args:
             metric: that was tuned.
@@ -47,15 +47,17 @@ class Repeated:
 
         >>> Repeated(winner=(0.6, 0.8), baseline=(1.0, 1.0)).sentence("loss", 1.0)
         'with 2 other seeds: loss 0.7 +- 0.14, baseline 1 +- 0; 30.0 % better (20.0 to 40.0 %)'
+        >>> Repeated(winner=(1.0,), baseline=(1.0,)).sentence("loss", 1.0)
+        'with 1 other seed: loss 1'
         """
         if not self.winner or not self.baseline:
             return ""
+        seeds = f"with {len(self.winner)} other seed{'' if len(self.winner) == 1 else 's'}"
+        if self.winner == self.baseline:  # the same trainings
+            return f"{seeds}: {metric} {_spread(self.winner)}"
         base = statistics.fmean(self.baseline)
         gains = sorted(100 * sign * (base - value) / abs(base) for value in self.winner) if base else []
-        text = (
-            f"with {len(self.winner)} other seeds: {metric} {_spread(self.winner)}, "
-            f"baseline {_spread(self.baseline)}"
-        )
+        text = f"{seeds}: {metric} {_spread(self.winner)}, baseline {_spread(self.baseline)}"
         if gains:
             mean = statistics.fmean(gains)
             text += f"; {abs(mean):.1f} % {'better' if mean >= 0 else 'worse'} "

@@ -67,7 +67,9 @@ class Tuned:
     def __str__(self) -> str:
         gain = self.improvement_percent
         text = f"best {self.study.plan.metric}: {self.value:.6g}"
-        if gain is not None and self.baseline is not None:
+        if self.study.winner is not None and self.study.winner.baseline:
+            text += ": the baseline's own; no other trial beat it"
+        elif gain is not None and self.baseline is not None:
             text += f", {percent(gain, self.study.plan.direction)} the baseline's {self.baseline:.6g}"
         if self.repeated is not None:
             sentence = self.repeated.sentence(self.study.plan.metric, self.study.sign)

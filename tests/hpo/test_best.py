@@ -29,7 +29,7 @@ def test_a_study_leaves_its_best_as_files_that_agree(
     tmp_path: Path, make_plan: Callable[..., StudyPlan], launcher: FakeLauncher
 ) -> None:
     folder = tmp_path / "study"
-    best = tuning.run(make_plan(repeats=2, trials=8), folder, progress=False, launcher=launcher)
+    best = tuning.run(make_plan(repeats=2, trials=8, seed=1), folder, progress=False, launcher=launcher)
     record = read_study(folder)
     winner, baseline = record.winner, record.baseline
     assert winner is not None
@@ -110,3 +110,11 @@ def test_five_lines_of_python(
     space = {"model.learning_rate": {"low": 1e-3, "high": 1.0, "log": True}, "data.batch_size": [8, 16]}
     best = tune("virgo", space, "val_loss", output=tmp_path / "study", trials=3, repeats=0, progress=False)
     assert set(best.params) == set(space)
+
+
+def test_a_baseline_that_nothing_beats_is_not_0_percent_below_itself(
+    tmp_path: Path, make_plan: Callable[..., StudyPlan], launcher: FakeLauncher
+) -> None:
+    best = tuning.run(make_plan(repeats=0, trials=1), tmp_path / "study", progress=False, launcher=launcher)
+    assert str(best).splitlines()[0].endswith(": the baseline's own; no other trial beat it")
+    assert best.config.read_text().splitlines()[0].endswith("of trial 0, the baseline itself")

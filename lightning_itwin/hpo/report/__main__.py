@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_itwin.hpo.report.make import make_report
 from lightning_itwin.hpo.study_plan import StudyError
-from lightning_itwin.optional import MissingExtraError
+from lightning_itwin.optional import MissingExtraError, require
 
 _USAGE = 2
 
@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--output", type=Path, metavar="DIR", help="where it goes (default: there)")
     options = made.parse_args(argv)
     try:
+        optuna = require("optuna", extra="hpo")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         report = make_report(options.folder, options.output)
     except (StudyError, MissingExtraError) as error:
         print(f"error: {error}", file=sys.stderr)

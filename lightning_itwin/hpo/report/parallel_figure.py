@@ -110,18 +110,11 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
             "mark": {**bold, "color": colour("ink")},
             "encoding": along,
         },
-        {
-            "data": data(rules),
-            "mark": {
-                "type": "text",
-                "align": "left",
-                "dy": -12,
-                "fontSize": 13,
-                "fontWeight": 600,
-                "color": colour("ink"),
-            },
-            "encoding": {"y": y, "x": {"datum": 0, "type": "quantitative"}, "text": {"field": "name"}},
-        },
+        *_legible(
+            {"align": "left", "dy": -12, "fontSize": 13, "fontWeight": 600, "color": colour("ink")},
+            data(rules),
+            {"y": y, "x": {"datum": 0, "type": "quantitative"}, "text": {"field": "name"}},
+        ),
         {
             "data": data(ticks),
             "mark": {
@@ -133,11 +126,11 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
             },
             "encoding": {"x": x, "y": y},
         },
-        {
-            "data": data(ticks),
-            "mark": {"type": "text", "dy": 14, "fontSize": 11, "limit": 90},
-            "encoding": {"x": x, "y": y, "text": {"field": "text"}},
-        },
+        *_legible(
+            {"dy": 14, "fontSize": 11, "limit": 90},
+            data(ticks),
+            {"x": x, "y": y, "text": {"field": "text"}},
+        ),
         {
             "data": {"name": "points"},
             "params": [hover],
@@ -157,6 +150,16 @@ def parallel_figure(order: Sequence[Configuration], axes: Sequence[Parameter], a
         height=66 * len(axes),
         **common,
     )
+
+
+def _legible(
+    text: Mapping[str, Any], values: Mapping[str, Any], encoding: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Give text that stands on lines: with a rim of the paper's colour below it."""
+    rim = {"color": colour("paper"), "stroke": colour("paper"), "strokeWidth": 4, "strokeJoin": "round"}
+    return [
+        {"data": values, "mark": {"type": "text", **text, **more}, "encoding": encoding} for more in (rim, {})
+    ]
 
 
 def _shaded(points: Sequence[Mapping[str, Any]], rows: int, count: int) -> list[dict[str, Any]]:
