@@ -117,7 +117,7 @@ def main() -> None:
     heads = list(columns)
     lines = [
         f"{arguments.train_s:g} s of training, {arguments.test_s:g} s of test with another noise seed; ten "
-        f"witnesses, {arguments.glitches_per_hour:g} witnessed glitches an hour and a quarter as many without "
+        f"witnesses, {arguments.glitches_per_hour:g} witnessed glitches an hour, a quarter as many without "
         "a witness; `VirgoSimulator.strong`. The mean of the glitch is fitted to the noisy strain alone; the "
         "flows learn from the true glitches but in the column that says otherwise. The two-sample tests look "
         "at events in the detector's own whitened noise; the standard error of an AUC is about 0.02.",
