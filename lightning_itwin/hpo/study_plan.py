@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lightning_itwin import strategy_names
+from lightning_itwin import presets, strategy_names
 from lightning_itwin.hpo.policies import DEFAULT_POLICY, POLICIES
 from lightning_itwin.launch import job_settings
 
@@ -18,6 +18,8 @@ PLAN = "study.json"
 DIRECTIONS = ("minimize", "maximize")
 LAUNCHERS = ("local", "slurm", "slurm_jobs", "ray")
 _GPU_OPTIONS = ("gpus", "gpus_per_task", "gres")
+_MISSING = object()
+_MOST_DIFFERENCES, _LONGEST = 5, 60
 _MAY_CHANGE = (
     "trials",
     "epochs",
@@ -150,11 +152,12 @@ class StudyPlan:
 
     def differences(self, before: StudyPlan) -> list[str]:
         """Say what makes this another study than one that was begun; its budget and its slots may change."""
-        return [
-            f"{item.name}: {getattr(before, item.name)!r} there, {getattr(self, item.name)!r} now"
-            for item in dataclasses.fields(StudyPlan)
-            if item.name not in _MAY_CHANGE and getattr(before, item.name) != getattr(self, item.name)
-        ]
+        told: list[str] = []
+        for item in dataclasses.fields(StudyPlan):
+            if item.name not in _MAY_CHANGE:
+                told += _differing(item.name, getattr(before, item.name), getattr(self, item.name))
+        more = len(told) - _MOST_DIFFERENCES
+        return told if more <= 1 else [*told[:_MOST_DIFFERENCES], f"and {more} more"]
 
 
 def read_study(path: Path) -> dict[str, Any]:
@@ -179,7 +182,7 @@ def read_study(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise StudyError(f"{path}: {error.strerror}; --config takes the YAML file of a study") from None
+        raise StudyError(f"{path}: {error.strerror}; {_instead(path)}") from None
     except yaml.YAMLError as error:
         raise StudyError(f"{path} is not YAML: {error}") from None
     if not isinstance(values, dict) or "space" not in values:
@@ -191,6 +194,16 @@ def read_study(path: Path) -> dict[str, Any]:
             "  budget: {trials: 28}"
         )
     return arguments(values, str(path), beside=path.parent)
+
+
+def _instead(path: Path) -> str:
+    """Say what to give where a study's file cannot be read."""
+    if str(path) in presets.names():
+        return (
+            f"{path} is a preset of a training; to tune it, write a study with `config: {path}`, an "
+            "objective, a space and a budget"
+        )
+    return "--config takes the YAML file of a study"
 
 
 def arguments(values: Mapping[str, Any], where: str, beside: Path | None = None) -> dict[str, Any]:
@@ -249,6 +262,24 @@ def _policy(found: dict[str, Any], where: str) -> dict[str, Any]:
             )
         settings["sampler"] = sampler
     return {**found, "policy": policy, "policy_settings": settings}
+
+
+def _differing(name: str, before: Any, now: Any) -> list[str]:
+    """Say where two values differ, key by key where both have keys."""
+    if before == now:
+        return []
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return [f"{name}: {_short(before)} there, {_short(now)} now"]
+    return [
+        line
+        for key in dict.fromkeys([*before, *now])
+        for line in _differing(f"{name}.{key}", before.get(key, _MISSING), now.get(key, _MISSING))
+    ]
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is _MISSING else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _one_of(name: str, value: Any, allowed: Any) -> None:

@@ -104,6 +104,25 @@ def test_the_budget_may_change_and_the_search_may_not(make_plan: Callable[..., S
     ]
 
 
+def test_what_differs_is_said_key_by_key_and_short(make_plan: Callable[..., StudyPlan]) -> None:
+    config = {"model": {"init_args": {"width": 2, "depth": 1}}, "trainer": {"max_epochs": 9}}
+    before = make_plan(config=config)
+    other = {"model": {"init_args": {"width": 3, "text": "x" * 99}}, "trainer": {"max_epochs": 9}}
+    assert make_plan(config=other).differences(before) == [
+        "config.model.init_args.width: 2 there, 3 now",
+        "config.model.init_args.depth: 1 there, nothing now",
+        f"config.model.init_args.text: nothing there, '{'x' * 59} ... now",
+    ]
+    many = make_plan(config=config, policy_settings={f"setting_{number}": number for number in range(8)})
+    assert many.differences(before)[4:] == ["policy_settings.setting_4: nothing there, 4 now", "and 3 more"]
+
+
+def test_a_preset_is_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="virgo is a preset of a training; to tune it, write a study"):
+        read_study(Path("virgo"))
+
+
 def test_the_command_line_says_what_is_wrong_before_anything_is_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
