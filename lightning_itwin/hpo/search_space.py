@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 _RANGE_KEYS = ("low", "high", "log", "step", "type")
+EDGE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,16 @@ class Range:
     def sampled(self, value: Any) -> Any:
         """Give what the study holds for the config's value."""
         return value
+
+    def end_at(self, value: float) -> str:
+        """Say at which end a value lies: ``"lower"``, ``"upper"`` or nothing.
+
+        >>> Range(low=1e-4, high=1e-2, log=True).end_at(0.0099), Range(low=0.0, high=0.5).end_at(0.25)
+        ('upper', '')
+        """
+        scale = math.log if self.log else float
+        place = (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low))
+        return "lower" if place <= EDGE else "upper" if place >= 1 - EDGE else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from lightning_itwin.hpo.lease import DriverIdentity, driving, sign_lease
 from lightning_itwin.hpo.open_study import OpenStudy, check_resumable, dump_yaml, open_study
 from lightning_itwin.hpo.progress import Progress
 from lightning_itwin.hpo.repeats import Repeated, repeat
+from lightning_itwin.hpo.search_space import Range, read_space
 from lightning_itwin.hpo.storage import connection_errors, shown
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.study_reading import StudyRecord
@@ -74,8 +75,15 @@ class Tuned:
         if self.repeated is not None:
             sentence = self.repeated.sentence(self.study.plan.metric, self.study.sign)
             text += f"\n{sentence}" if sentence else ""
-        lines = "".join(f"\n  {key}: {value}" for key, value in self.params.items())
-        return text + lines
+        return text + "".join(
+            f"\n  {key}: {value}{self._end(key, value)}" for key, value in self.params.items()
+        )
+
+    def _end(self, key: str, value: Any) -> str:
+        dimension = read_space(self.study.plan.space).get(key)
+        beaten = self.study.winner is not None and not self.study.winner.baseline
+        end = dimension.end_at(value) if beaten and isinstance(dimension, Range) else ""
+        return f"  ({end} end of its range: a wider one may hold better values)" if end else ""
 
 
 def tune(

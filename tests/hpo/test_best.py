@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def test_a_study_leaves_its_best_as_files_that_agree(
     assert lines[0]["baseline"] == "True"
     assert float(lines[winner.number]["value"]) == winner.value
     assert f"{best.improvement_percent:.1f} % below the baseline's" in str(best)
+    at_the_end = dataclasses.replace(best, params={"model.learning_rate": 1.0})
+    assert "learning_rate: 1.0  (upper end of its range" in str(at_the_end)
 
 
 def test_winner_and_baseline_are_repeated_with_other_seeds_and_once(

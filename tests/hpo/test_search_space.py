@@ -93,3 +93,10 @@ def test_every_key_of_a_config_can_be_named(key: str, value: Any) -> None:
 def test_an_unknown_key_names_its_neighbours() -> None:
     with pytest.raises(StudyError, match=r"has no key 'model\.net\.widht'; did you mean model\.net\.width"):
         config_keys.resolve(CONFIG, "model.net.widht")
+
+
+def test_a_value_at_the_end_of_its_range_is_told() -> None:
+    dimension = read_space({"model.lr": {"low": 1e-4, "high": 1e-2, "log": True}})["model.lr"]
+    assert isinstance(dimension, Range)
+    told = [dimension.end_at(value) for value in (1e-4, 1.05e-4, 1.2e-4, 9e-3, 9.9e-3, 1e-2)]
+    assert told == ["lower", "lower", "", "", "upper", "upper"]

@@ -11,9 +11,8 @@ from lightning_itwin.hpo.report.drawing import duration
 from lightning_itwin.hpo.report.history import History
 from lightning_itwin.hpo.report.parameters import Parameter, number
 from lightning_itwin.hpo.report.summary import Gain, Summary
+from lightning_itwin.hpo.search_space import EDGE
 from lightning_itwin.hpo.study_reading import StudyRecord
-
-_EDGE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +94,8 @@ def notes(
             if axis.key not in best.params or axis.choices:
                 continue
             place = axis.position(best.params[axis.key])
-            if place <= _EDGE or place >= 1 - _EDGE:
-                end = "lower" if place <= _EDGE else "upper"
+            if place <= EDGE or place >= 1 - EDGE:
+                end = "lower" if place <= EDGE else "upper"
                 told.append(
                     f"the best {axis.key}, {axis.text(best.params[axis.key])}, lies at the {end} end of its "
                     "range: a wider range may hold better ones"
