@@ -203,7 +203,7 @@ def report(ours: list[Study], random: list[Study], max_epochs: int) -> list[str]
     failed = sum(study.failed for study in (*ours, *random))
     lines += [
         "",
-        f"{failed} trials failed. An epoch took {dearer:.1f} times as long as in the random studies (other "
+        f"Failed trials: {failed}. An epoch took {dearer:.1f} times as long as in the random studies (other "
         "work ran beside them)"
         + (": wide networks, small batches and long windows do better here." if dearer > 1 else "."),
         "",
@@ -256,14 +256,19 @@ def main() -> None:
         "default": (options.seeds, ["--epochs", str(int(SHARE * whole)), "--trials", str(whole)]),
     }
     found: dict[str, list[Study]] = {}
+    left_out: list[str] = []
     for kind, (seeds, how) in studies.items():
         folders = [(options.folder / f"{kind}_{seed}", seed) for seed in seeds]
         for folder, seed in folders if not options.read else ():
             run_study(folder, seed, options.max_epochs, how, options.parallel_trials)
         found[kind] = [study for folder, _ in folders if (study := read_study(folder)) is not None]
+        read = {study.seed for study in found[kind]}
+        left_out += [f"{kind} {seed}" for seed in seeds if seed not in read]
         if not found[kind]:
             parser.error(f"no {kind} study is finished below {options.folder}; run without --read")
     lines = report(found["default"], found["random"], options.max_epochs)
+    if left_out:
+        lines += ["", f"Not finished, and left out: {', '.join(left_out)}."]
     write_page("drought_study", "The drought study", command_line(), lines)
 
 
