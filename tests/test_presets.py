@@ -13,7 +13,7 @@ def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_neither_is_named_with_the_presets() -> None:
-    names = "drought, drought_adige, gw, gw_ligo, gw_small, virgo"
+    names = "drought, drought_adige, glitch, gw, gw_ligo, gw_small, virgo"
     message = rf"'vigro' is neither a file .* nor a preset. Presets: {names}"
     with pytest.raises(FileNotFoundError, match=message):
         presets.find("vigro")

@@ -84,7 +84,7 @@ class GlitchFlow(GlitchOutputs):
         generator = _made(GeneratorSettings, generator)
         self.save_hyperparameters(
             {
-                "_class_path": "lightning_itwin.models.GlitchFlow",  # for LightningCLI
+                "_class_path": "lightning_itwin.models.glitch_flow.GlitchFlow",  # for LightningCLI
                 "num_witnesses": num_witnesses,
                 "sample_rate_hz": sample_rate_hz,
                 "response": asdict(response),

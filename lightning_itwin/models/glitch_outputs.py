@@ -18,7 +18,7 @@ from lightning_itwin.strain.glitch_batch import GlitchBatch
 if TYPE_CHECKING:
     from lightning_itwin.subtraction.outputs.outputs import SubtractionOutputs
 
-_EDGE = 8  # part of a window that counts only where no other window has it
+_EDGE = 4  # part of a window, at each end, that counts only where no other window has it
 
 
 class GlitchOutputs(GlitchTesting):
