@@ -1,0 +1,125 @@
+"""Predicts the noise in the strain from the witnesses: a bank of finite impulse responses on features."""
+
+# W witnesses, T samples, F features, K taps, N frequencies
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_itwin.optional import require
+from lightning_itwin.subtraction.features import Feature, FeatureLibrary
+
+_HIGH_PASS_S = 0.5
+_REACH_S = 0.54  # with the 0.45 s of a feature: less than 1 s
+_EDGE_SHARE = 0.1  # of a response on each side that fades out
+
+
+def taps_of(
+    response: np.ndarray, sample_rate_hz: float, band_hz: tuple[float, float], taper_hz: float = 2.0
+) -> np.ndarray:
+    """Give the impulse responses of frequency responses, zero lag in the middle.
+
+    The response fades out at the edges of the band and at the ends in time; what is below the band is kept
+    out by a high pass, since witnesses are loud there.
+
+    Args:
+        response: (N, F) complex, at even steps from 0 to half the sample rate.
+        sample_rate_hz: sample rate.
+        band_hz: lower and upper edge of the band.
+        taper_hz: width of the fade within the band's edges.
+
+    Returns:
+        (F, K), K odd.
+    """
+    signal = require("scipy.signal", extra="virgo")
+    length = 2 * (len(response) - 1)
+    frequency_hz = np.fft.rfftfreq(length, 1 / sample_rate_hz)
+    low_hz, high_hz = band_hz
+    inside = np.clip((frequency_hz - low_hz) / taper_hz, 0, 1) * np.clip(
+        (high_hz - frequency_hz) / taper_hz, 0, 1
+    )
+    impulse = np.fft.fftshift(np.fft.irfft(response * inside[:, None], axis=0), axes=0)[1:].T  # odd
+    impulse = impulse * signal.windows.tukey(impulse.shape[1], 2 * _EDGE_SHARE)
+    half = round(_HIGH_PASS_S / 2 * sample_rate_hz)
+    high_pass = signal.firwin(
+        2 * half + 1, max(low_hz - 2 * taper_hz, 2.0), fs=sample_rate_hz, pass_zero=False
+    )
+    return signal.oaconvolve(impulse, high_pass[None], mode="full", axes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFilter:
+    """Features and an impulse response for each.
+
+    Args:
+        library: makes the features.
+        features: those that are used, (F,).
+        taps: impulse responses to the strain in its own units, zero lag in the middle, (F, K) float64.
+    """
+
+    library: FeatureLibrary
+    features: Sequence[Feature]
+    taps: np.ndarray
+
+    @property
+    def reach(self) -> int:
+        """Samples on each side that a predicted sample depends on, at most."""
+        return self.library.reach + self.taps.shape[1] // 2
+
+    def __call__(self, witnesses: np.ndarray) -> np.ndarray:
+        """Predict the noise; samples within :attr:`reach` of an end know less than others.
+
+        Args:
+            witnesses: (W, T).
+
+        Returns:
+            (T,) float64, in units of the strain.
+        """
+        noise = np.zeros(witnesses.shape[1])
+        if len(self.features):
+            signal = require("scipy.signal", extra="virgo")
+            made = self.library.compute(np.asarray(witnesses, dtype=np.float64), self.features)
+            half = self.taps.shape[1] // 2
+            # A series that ends in zeros would end in a step, which a band of the witness does not know.
+            padded = np.pad(made, ((0, 0), (half, half)), mode="edge")
+            for values, taps in zip(padded, self.taps):
+                noise += signal.oaconvolve(values, taps, mode="valid")
+        return noise
+
+
+def safe_noise(
+    noise: np.ndarray, strain: np.ndarray, sample_rate_hz: float, band_hz: tuple[float, float]
+) -> tuple[np.ndarray, float]:
+    """Take out of predicted noise the frequencies at which subtracting it makes the strain louder.
+
+    An instrument changes, and a subtraction that was right then adds noise now. Where the power in 4 Hz is
+    not lower after the subtraction than before, nothing is subtracted.
+
+    Args:
+        noise: predicted, (T,).
+        strain: with which it is compared, (T,).
+        sample_rate_hz: sample rate.
+        band_hz: band of the prediction.
+
+    Returns:
+        The noise that is safe to subtract, (T,), and the share of the band that was taken out.
+    """
+    signal = require("scipy.signal", extra="virgo")
+    segment = min(len(strain), round(2 * sample_rate_hz))
+    frequency_hz, before = signal.welch(strain, sample_rate_hz, nperseg=segment)
+    _, after = signal.welch(strain - noise, sample_rate_hz, nperseg=segment)
+    width = max(1, round(4.0 / (frequency_hz[1] - frequency_hz[0])))
+    kernel = np.ones(width) / width
+    ratio = np.convolve(after / np.maximum(before, 1e-300), kernel, mode="same")
+    inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
+    harmful = inside & (ratio >= 1.0)
+    if not harmful.any():
+        return noise, 0.0
+    spectrum = np.fft.rfft(noise)
+    kept = np.convolve((~harmful).astype(float), np.hanning(7)[1:-1] / np.hanning(7)[1:-1].sum(), mode="same")
+    kept = np.where(harmful, 0.0, kept)
+    weight = np.interp(np.fft.rfftfreq(len(noise), 1 / sample_rate_hz), frequency_hz, kept)
+    return np.fft.irfft(spectrum * weight, len(noise)), float(harmful.sum() / max(1, inside.sum()))
