@@ -12,6 +12,7 @@ from lightning_itwin.models.glitch_settings import GeneratorSettings
 
 # Of the mean's shape, what the rest depends on; with more, a thousand events are learned by heart.
 _SHAPE_CONDITIONS = 2
+_SHIFT_SAMPLES, _LOUDER = 1.5, 0.1  # by which events vary in training
 
 
 class GlitchGenerator(nn.Module):
@@ -72,7 +73,7 @@ class GlitchGenerator(nn.Module):
         nothing = event.new_zeros(len(event), 0)
         return self.residual.loss(
             self._residual_values(mean, event), self.conditions(mean), generator
-        ) + self.population.loss(self._shape_values(event), nothing, generator)
+        ) + self.population.loss(self._shape_values(self._varied(event, generator)), nothing, generator)
 
     def sample_residual(self, mean: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw coordinates of what the prediction leaves in ``residual_basis``, one a row."""
@@ -83,6 +84,16 @@ class GlitchGenerator(nn.Module):
         drawn = self.population.sample(self.basis.new_zeros(count, 0), steps, generator)
         shape = drawn[:, :-1] / drawn[:, :-1].norm(dim=1, keepdim=True).clamp(min=1e-12)
         return (shape * drawn[:, -1:].exp()) @ self.basis
+
+    def _varied(self, event: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Move events by up to a few samples and change their loudness a little: there are few of them."""
+        shift, louder = (
+            torch.randn(len(event), 1, generator=generator, device=event.device, dtype=event.dtype)
+            for _ in range(2)
+        )
+        turns = torch.fft.rfftfreq(event.shape[1], device=event.device) * shift * _SHIFT_SAMPLES
+        turned = torch.fft.rfft(event) * torch.exp(-2j * torch.pi * turns)
+        return torch.fft.irfft(turned, event.shape[1]) * (_LOUDER * louder).exp()
 
     def _residual_values(self, mean: Tensor, event: Tensor) -> Tensor:
         return (event - mean) @ self.residual_basis.T / self._scale(mean)
