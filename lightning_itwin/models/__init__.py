@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 from lightning_itwin.optional import late_face
 
 if TYPE_CHECKING:
+    from lightning_itwin.models.coherent_subtractor import CoherentSubtractor
     from lightning_itwin.models.drought_forecaster import DroughtForecaster
     from lightning_itwin.models.gw_flow import GWFlow
     from lightning_itwin.models.virgo_denoiser import VirgoDenoiser
 
-__all__ = ["DroughtForecaster", "GWFlow", "VirgoDenoiser"]
+__all__ = ["CoherentSubtractor", "DroughtForecaster", "GWFlow", "VirgoDenoiser"]
 
 __getattr__ = late_face(
     __name__,
     {
+        "CoherentSubtractor": "lightning_itwin.models.coherent_subtractor",
         "DroughtForecaster": "lightning_itwin.models.drought_forecaster",
         "GWFlow": "lightning_itwin.models.gw_flow",
         "VirgoDenoiser": "lightning_itwin.models.virgo_denoiser",

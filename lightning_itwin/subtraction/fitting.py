@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,19 @@ class FitSettings:
             raise ValueError(
                 f"segment_s must be above 0 and folds at least 2, not {self.segment_s} and {self.folds}."
             )
+
+    @classmethod
+    def of(cls, given: FitSettings | Mapping[str, Any]) -> FitSettings:
+        """Give settings from plain values, such as a checkpoint holds.
+
+        Args:
+            given: by name; or settings, which are given back.
+        """
+        if isinstance(given, FitSettings):
+            return given
+        solution = given.get("solution", {})
+        made = solution if isinstance(solution, SolutionSettings) else SolutionSettings(**solution)
+        return cls(**{**given, "solution": made})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +175,7 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
     chosen = _worth_it(alone, frequency_hz, data.band_hz, settings.solution)
     features = [one for one, good in zip(features, chosen) if good and not bad & {one.fast, one.slow}]
     folds = passes.cross(features, settings.folds)
-    solution = solve(folds, frequency_hz, replace(settings.solution, band_hz=data.band_hz))
+    solution = solve(folds, frequency_hz, data.band_hz, settings.solution)
     used = np.flatnonzero(np.abs(solution.response).max(axis=0) > 0)
     taps = taps_of(solution.response[:, used], data.sample_rate_hz, data.band_hz)
     return Fit(

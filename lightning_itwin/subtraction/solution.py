@@ -27,7 +27,6 @@ class SolutionSettings:
         evidence: gain in log likelihood, smoothed over frequency, that a feature needs at a frequency.
         smoothing_hz: half width of that smoothing.
         ridge: share of a feature's power that is added to it, for features that are nearly the same.
-        band_hz: band in which noise is looked for.
         tolerance: held-out power after subtraction over that before, from which a frequency is left alone.
     """
 
@@ -35,7 +34,6 @@ class SolutionSettings:
     smoothing_hz: float = 5.0
     ridge: float = 1e-8
     tolerance: float = 0.995
-    band_hz: tuple[float, float] = (10.0, 450.0)
 
 
 _SETTINGS = SolutionSettings()
@@ -59,7 +57,10 @@ class Solution:
 
 
 def solve(
-    folds: Sequence[CrossSums], frequency_hz: np.ndarray, settings: SolutionSettings = _SETTINGS
+    folds: Sequence[CrossSums],
+    frequency_hz: np.ndarray,
+    band_hz: tuple[float, float],
+    settings: SolutionSettings = _SETTINGS,
 ) -> Solution:
     """Solve for the response.
 
@@ -70,6 +71,7 @@ def solve(
     Args:
         folds: sums of at least two parts of the training data.
         frequency_hz: of the bins, (N,).
+        band_hz: band in which noise is looked for.
         settings: how features are chosen.
 
     Reference:
@@ -78,10 +80,10 @@ def solve(
     total = folds[0]
     for fold in folds[1:]:
         total = total.merge(fold)
-    response, evidence = _response(total, frequency_hz, settings)
+    response, evidence = _response(total, frequency_hz, band_hz, settings)
     left = np.zeros(len(frequency_hz))
     for fold in folds:
-        others, _ = _response(total.merge(fold, sign=-1.0), frequency_hz, settings)
+        others, _ = _response(total.merge(fold, sign=-1.0), frequency_hz, band_hz, settings)
         left += fold.residual(others)
     held_out = left / np.maximum(total.yy, 1e-300)
     near = max(1, round(_NEAR_HZ / (frequency_hz[1] - frequency_hz[0])))
@@ -96,7 +98,7 @@ def solve(
 
 
 def _response(
-    sums: CrossSums, frequency_hz: np.ndarray, settings: SolutionSettings
+    sums: CrossSums, frequency_hz: np.ndarray, band_hz: tuple[float, float], settings: SolutionSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the response to all features, 0 for those that are not taken anywhere, and their evidence."""
     first, evidence = _select(sums, frequency_hz, settings)
@@ -104,7 +106,7 @@ def _response(
     response = np.zeros_like(first)
     if len(used):
         noise = np.maximum(sums.residual(first), 1e-6 * sums.yy) / sums.segments
-        inside = (frequency_hz >= settings.band_hz[0] - 1) & (frequency_hz <= settings.band_hz[1] + 1)
+        inside = (frequency_hz >= band_hz[0] - 1) & (frequency_hz <= band_hz[1] + 1)
         step_hz = frequency_hz[1] - frequency_hz[0]
         smooth = short_response(sums.chosen(used), noise, first[:, used], inside.astype(np.float64), step_hz)
         response[:, used] = smooth * _near(np.abs(first[:, used]) > 0, step_hz)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from lightning_itwin.datamodules import VirgoDataModule
+from lightning_itwin.datamodules.virgo.settings import SplitSettings
+from lightning_itwin.models import CoherentSubtractor
+from lightning_itwin.strain.simulator import VirgoSimulator
+
+BAND_HZ = (10.0, 450.0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> VirgoDataModule:
+    return VirgoDataModule(
+        data_dir=str(tmp_path_factory.mktemp("data")),
+        simulator=VirgoSimulator.strong(duration_s=200.0, scene={"injections_per_hour": 60.0}),
+        sample_rate_hz=1024.0,
+        band_hz=BAND_HZ,
+        window_s=8.0,
+        stride_s=8.0,
+        batch_size=4,
+        evaluation_window_s=16.0,
+        evaluation_overlap_s=4.0,
+        split=SplitSettings(train=0.64, val=0.17, test=0.19),
+    )
+
+
+def trainer(folder: Path) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data: VirgoDataModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit")
+    model, train = CoherentSubtractor(), trainer(folder)
+    train.fit(model, datamodule=data)
+    assert model.is_fitted
+    assert train.callback_metrics["val/clean_range_mpc"] > 1.2 * train.callback_metrics["val/raw_range_mpc"]
+    train.save_checkpoint(folder / "fitted.ckpt")
+    return folder / "fitted.ckpt"
+
+
+def test_a_checkpoint_gives_the_same_noise(checkpoint: Path, data: VirgoDataModule) -> None:
+    assert torch.load(checkpoint, weights_only=True)["state_dict"]["taps"].shape[0] > 5
+    model = CoherentSubtractor.load_from_checkpoint(checkpoint, weights_only=True)
+    again = CoherentSubtractor.load_from_checkpoint(checkpoint, weights_only=True)
+    witnesses = next(iter(data.train_dataloader())).witnesses
+    assert torch.equal(model(witnesses), again(witnesses))
+    assert model(witnesses).std() > 0
+    assert model.unsafe_channels == []
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 200_000
+
+
+def test_a_signal_in_the_strain_changes_nothing_that_is_predicted(
+    checkpoint: Path, data: VirgoDataModule
+) -> None:
+    model = CoherentSubtractor.load_from_checkpoint(checkpoint)
+    batch = next(iter(data.train_dataloader()))
+    before = model(batch.witnesses)
+    assert torch.equal(model(batch.witnesses), before)
+
+
+def test_test_measures_and_predict_writes(checkpoint: Path, data: VirgoDataModule, tmp_path: Path) -> None:
+    model = CoherentSubtractor.load_from_checkpoint(checkpoint, folder=str(tmp_path / "cleaned"))
+    figures = trainer(tmp_path).test(model, datamodule=data, verbose=False)[0]
+    assert figures["test/clean_range_mpc"] > 1.2 * figures["test/raw_range_mpc"]
+    assert 0.2 < figures["test/noise_power_removed_fraction"] < 0.9
+    trainer(tmp_path).predict(model, datamodule=data, return_predictions=False)
+    assert (tmp_path / "cleaned" / "cleaned.h5").is_file()
+
+
+def test_what_does_not_fit_is_refused(data: VirgoDataModule, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_witnesses must be at least 1"):
+        CoherentSubtractor(num_witnesses=0)
+    with pytest.raises(ValueError, match="has num_witnesses=3"):
+        trainer(tmp_path).fit(CoherentSubtractor(num_witnesses=3), datamodule=data)
+    with pytest.raises(ValueError, match="10 witnesses"):
+        CoherentSubtractor()(torch.zeros(1, 3, 2048))
+    with pytest.raises(RuntimeError, match="no response yet"):
+        CoherentSubtractor().noise_filter  # noqa: B018
