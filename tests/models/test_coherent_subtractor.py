@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +17,9 @@ from lightning_itwin.strain.simulator import VirgoSimulator
 BAND_HZ = (10.0, 450.0)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> VirgoDataModule:
+def data_in(folder: Path) -> VirgoDataModule:
     return VirgoDataModule(
-        data_dir=str(tmp_path_factory.mktemp("data")),
+        data_dir=str(folder),
         simulator=VirgoSimulator.strong(duration_s=200.0, scene={"injections_per_hour": 60.0}),
         sample_rate_hz=1024.0,
         band_hz=BAND_HZ,
@@ -30,7 +32,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> VirgoDataModule:
     )
 
 
-def trainer(folder: Path) -> Trainer:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> VirgoDataModule:
+    return data_in(folder)
+
+
+def trainer(folder: Path, **settings: Any) -> Trainer:
     return Trainer(
         default_root_dir=folder,
         max_epochs=1,
@@ -39,6 +51,7 @@ def trainer(folder: Path) -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        **settings,
     )
 
 
@@ -91,3 +104,24 @@ def test_what_does_not_fit_is_refused(data: VirgoDataModule, tmp_path: Path) -> 
         CoherentSubtractor()(torch.zeros(1, 3, 2048))
     with pytest.raises(RuntimeError, match="no response yet"):
         CoherentSubtractor().noise_filter  # noqa: B018
+
+
+@pytest.mark.world
+def test_two_processes_come_to_the_filter_of_one(checkpoint: Path, folder: Path) -> None:
+    script = Path(__file__).with_name("coherent_world.py")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    first, second = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    alone = CoherentSubtractor.load_from_checkpoint(checkpoint)
+    taps = torch.from_numpy(alone.noise_filter.taps)
+    assert torch.equal(first["taps"], second["taps"])
+    assert first["clean_range_mpc"] == second["clean_range_mpc"]
+    torch.testing.assert_close(first["taps"], taps, rtol=0, atol=1e-6 * float(taps.abs().max()))
+    assert [name for name, _ in first["ranking"]] == [name for name, _ in alone.ranking]
+    assert (folder / "out" / "cleaned.h5").is_file()
