@@ -21,7 +21,8 @@ from lightning_itwin.models.weights_digest import weights_digest
 from lightning_itwin.strain.strain_batch import StrainBatch
 from lightning_itwin.subtraction.features import Feature, FeatureLibrary, WitnessFacts
 from lightning_itwin.subtraction.fitting import Data, Fit, FitSettings, fit
-from lightning_itwin.subtraction.noise_filter import NoiseFilter, safe_noise
+from lightning_itwin.subtraction.noise_filter import NoiseFilter
+from lightning_itwin.subtraction.safety import safe_noise
 
 if TYPE_CHECKING:
     from lightning_itwin.subtraction.outputs.outputs import SubtractionOutputs

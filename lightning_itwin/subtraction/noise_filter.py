@@ -88,38 +88,3 @@ class NoiseFilter:
             for values, taps in zip(padded, self.taps):
                 noise += signal.oaconvolve(values, taps, mode="valid")
         return noise
-
-
-def safe_noise(
-    noise: np.ndarray, strain: np.ndarray, sample_rate_hz: float, band_hz: tuple[float, float]
-) -> tuple[np.ndarray, float]:
-    """Take out of predicted noise the frequencies at which subtracting it makes the strain louder.
-
-    An instrument changes, and a subtraction that was right then adds noise now. Where the power in 4 Hz is
-    not lower after the subtraction than before, nothing is subtracted.
-
-    Args:
-        noise: predicted, (T,).
-        strain: with which it is compared, (T,).
-        sample_rate_hz: sample rate.
-        band_hz: band of the prediction.
-
-    Returns:
-        The noise that is safe to subtract, (T,), and the share of the band that was taken out.
-    """
-    signal = require("scipy.signal", extra="virgo")
-    segment = min(len(strain), round(2 * sample_rate_hz))
-    frequency_hz, before = signal.welch(strain, sample_rate_hz, nperseg=segment)
-    _, after = signal.welch(strain - noise, sample_rate_hz, nperseg=segment)
-    width = max(1, round(4.0 / (frequency_hz[1] - frequency_hz[0])))
-    kernel = np.ones(width) / width
-    ratio = np.convolve(after / np.maximum(before, 1e-300), kernel, mode="same")
-    inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
-    harmful = inside & (ratio >= 1.0)
-    if not harmful.any():
-        return noise, 0.0
-    spectrum = np.fft.rfft(noise)
-    kept = np.convolve((~harmful).astype(float), np.hanning(7)[1:-1] / np.hanning(7)[1:-1].sum(), mode="same")
-    kept = np.where(harmful, 0.0, kept)
-    weight = np.interp(np.fft.rfftfreq(len(noise), 1 / sample_rate_hz), frequency_hz, kept)
-    return np.fft.irfft(spectrum * weight, len(noise)), float(harmful.sum() / max(1, inside.sum()))
