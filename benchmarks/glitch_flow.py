@@ -81,8 +81,36 @@ def measure(arguments: argparse.Namespace, instrument: int, folder: str, target:
     unseen = data(arguments.test_seed, arguments.test_s, SplitSettings(train=0.0, val=0.0, test=1.0))
     unseen.load_state_dict(training.state_dict())
     (figures,) = trainer.test(model, unseen, verbose=False)
-    told = {name.removeprefix("test/"): value for name, value in figures.items()}
-    return told | {"fit_cpu_s": fit_cpu_s}
+    found = {name.removeprefix("test/"): value for name, value in figures.items()}
+    return found | {"fit_cpu_s": fit_cpu_s}
+
+
+def told(arguments: argparse.Namespace, columns: dict[str, dict[str, float]]) -> list[str]:
+    """Give the lines of the page."""
+    heads = list(columns)
+    lines = [
+        f"{arguments.train_s:g} s of training, {arguments.test_s:g} s of test with another noise seed; ten "
+        f"witnesses, {arguments.glitches_per_hour:g} witnessed glitches an hour, a quarter as many without "
+        "a witness; `VirgoSimulator.strong`. The mean of the glitch is fitted to the noisy strain alone; the "
+        "flows learn from the true glitches but in the column that says otherwise. The two-sample tests look "
+        "at events in the detector's own whitened noise; the standard error of an AUC is about 0.02.",
+        "",
+        "| | goal | " + " | ".join(heads) + " |",
+        "|---|---|" + "---|" * len(heads),
+    ]
+    for name, words in ROWS.items():
+        values = " | ".join(f"{columns[head].get(name, float('nan')):.4g}" for head in heads)
+        lines.append(f"| {words} | {GOALS.get(name, '')} | {values} |")
+    worst = max(columns[head]["mismatch_median"] for head in heads)
+    auc = max(columns[head].get("two_sample_auc", float("nan")) for head in heads)
+    left = min(columns[head]["residual_snr_below_5_fraction"] for head in heads)
+    altered = max(columns[head]["unwitnessed_altered_median"] for head in heads)
+    lines += [
+        "",
+        f"Worst of all columns: mismatch {100 * worst:.2f} %, left with SNR < 5 {100 * left:.1f} %, altered "
+        f"without a witness {100 * altered:.3f} %, two-sample AUC {auc:.3f}.",
+    ]
+    return lines
 
 
 def main() -> None:
@@ -114,29 +142,7 @@ def main() -> None:
             columns[f"instrument {first}, trained on strain alone"] = measure(
                 arguments, first, folder, "strain"
             )
-    heads = list(columns)
-    lines = [
-        f"{arguments.train_s:g} s of training, {arguments.test_s:g} s of test with another noise seed; ten "
-        f"witnesses, {arguments.glitches_per_hour:g} witnessed glitches an hour, a quarter as many without "
-        "a witness; `VirgoSimulator.strong`. The mean of the glitch is fitted to the noisy strain alone; the "
-        "flows learn from the true glitches but in the column that says otherwise. The two-sample tests look "
-        "at events in the detector's own whitened noise; the standard error of an AUC is about 0.02.",
-        "",
-        "| | goal | " + " | ".join(heads) + " |",
-        "|---|---|" + "---|" * len(heads),
-    ]
-    for name, words in ROWS.items():
-        values = " | ".join(f"{columns[head].get(name, float('nan')):.4g}" for head in heads)
-        lines.append(f"| {words} | {GOALS.get(name, '')} | {values} |")
-    worst = max(columns[head]["mismatch_median"] for head in heads)
-    auc = max(columns[head].get("two_sample_auc", float("nan")) for head in heads)
-    left = min(columns[head]["residual_snr_below_5_fraction"] for head in heads)
-    altered = max(columns[head]["unwitnessed_altered_median"] for head in heads)
-    lines += [
-        "",
-        f"Worst of all columns: mismatch {100 * worst:.2f} %, left with SNR < 5 {100 * left:.1f} %, altered "
-        f"without a witness {100 * altered:.3f} %, two-sample AUC {auc:.3f}.",
-    ]
+    lines = told(arguments, columns)
     write_page("glitch_flow", "Glitches from their witnesses", command_line(), lines, "one thread")
 
 
