@@ -42,12 +42,14 @@ def taps_of(
         (high_hz - frequency_hz) / taper_hz, 0, 1
     )
     impulse = np.fft.fftshift(np.fft.irfft(response * inside[:, None], axis=0), axes=0)[1:].T  # odd
-    impulse = impulse * signal.windows.tukey(impulse.shape[1], 2 * _EDGE_SHARE)
     half = round(_HIGH_PASS_S / 2 * sample_rate_hz)
-    high_pass = signal.firwin(
-        2 * half + 1, max(low_hz - 2 * taper_hz, 2.0), fs=sample_rate_hz, pass_zero=False
-    )
-    return signal.oaconvolve(impulse, high_pass[None], mode="full", axes=1)
+    edge_hz = max(low_hz - 2 * taper_hz, 2.0)
+    high_pass = signal.firwin(2 * half + 1, edge_hz, fs=sample_rate_hz, pass_zero=False)
+    longer = signal.oaconvolve(impulse, high_pass[None], mode="full", axes=1)
+    middle = longer.shape[1] // 2
+    reach = min(middle, round(_REACH_S * sample_rate_hz))
+    cut = longer[:, middle - reach : middle + reach + 1]
+    return cut * signal.windows.tukey(cut.shape[1], 2 * _EDGE_SHARE)
 
 
 @dataclass(frozen=True, kw_only=True)
