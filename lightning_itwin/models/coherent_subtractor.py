@@ -154,10 +154,12 @@ class CoherentSubtractor(LightningModule):
         return torch.from_numpy(np.stack(rows)).to(witnesses)
 
     def training_step(self, batch: StrainBatch, batch_idx: int) -> None:
-        return None
+        # All was found before the first batch. Lightning keeps a checkpoint only once a step was counted.
+        optimizer = self.optimizers()
+        optimizer.step()  # type: ignore[union-attr]  # there is one
 
-    def configure_optimizers(self) -> None:
-        return None
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD([self.taps], lr=0.0)
 
     def on_validation_epoch_start(self) -> None:
         self._measure.reset()

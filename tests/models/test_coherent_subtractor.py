@@ -125,3 +125,11 @@ def test_two_processes_come_to_the_filter_of_one(checkpoint: Path, folder: Path)
     torch.testing.assert_close(first["taps"], taps, rtol=0, atol=1e-6 * float(taps.abs().max()))
     assert [name for name, _ in first["ranking"]] == [name for name, _ in alone.ranking]
     assert (folder / "out" / "cleaned.h5").is_file()
+
+
+def test_a_training_leaves_a_checkpoint_of_its_own_accord(data: VirgoDataModule, tmp_path: Path) -> None:
+    training = trainer(tmp_path)
+    model = CoherentSubtractor()
+    training.fit(model, datamodule=data)
+    [path] = tmp_path.rglob("*.ckpt")
+    assert torch.equal(CoherentSubtractor.load_from_checkpoint(path, weights_only=True).taps, model.taps)
