@@ -346,5 +346,6 @@ def test_no_network_no_file_no_word_whatever_the_configuration_says(
     assert told.returncode == 0, told.stderr
     intensity, mode, torch_loaded = told.stdout.split()
     assert (float(intensity), mode, torch_loaded) == (pytest.approx(380.95, rel=1e-6), "machine", "False")
-    assert told.stderr == ""
+    # Where SLURM is installed but has no configuration, its own program complains of that.
+    assert [line for line in told.stderr.splitlines() if not line.startswith("scontrol: ")] == []
     assert list(tmp_path.iterdir()) == []
