@@ -78,9 +78,11 @@ def test_a_future_that_is_done_late_flies_until_then(ddp: Any) -> None:
     [[begin, end]] = told.flights.tolist()
     assert late_s <= (end - begin) / _NS <= waited_s
     [[drain_begin, drain_end]] = told.drains.tolist()
-    # Two threads read the clock at the start; which of them is first is up to the system.
-    assert begin <= drain_begin + _NS // 1000
-    assert drain_begin <= end <= drain_end
+    # Two threads read the clock at each end; which of them is first is up to the system.
+    slack = _NS // 50
+    assert begin <= drain_begin + slack
+    assert drain_begin <= end + slack
+    assert end <= drain_end + slack
 
 
 def test_a_flight_that_outlives_the_window_ends_with_it(clock: Clock) -> None:
