@@ -127,8 +127,9 @@ def fit_scaling(
 
     >>> posterior = fit_scaling([4, 8, 16], [52.0, 27.0, 14.5])  # Amdahl's law: 2 + 200 / p
     >>> low, middle, high = np.quantile(posterior.epoch_times_s(32), (0.05, 0.5, 0.95))
-    >>> bool(low < 2 + 200 / 32 < high), round(float(middle), 1)
-    (True, 8.3)
+    >>> truth_s = 2 + 200 / 32
+    >>> bool(low < truth_s < high), bool(abs(middle / truth_s - 1) < 0.06)
+    (True, True)
     """
     p = np.asarray(workers, dtype=np.float64)
     times = np.asarray(times_s, dtype=np.float64)
