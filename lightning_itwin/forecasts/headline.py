@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
 from lightning_itwin.forecasts.figures import spoken
 from lightning_itwin.forecasts.layout import ForecastTarget
 from lightning_itwin.forecasts.scores import VerificationScores
+from lightning_itwin.pages import Finding
 
 _LEAST_SKILL = 0.005
 _CALIBRATED, _NEARLY = 0.02, 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that was found.
-
-    Args:
-        question: that it answers, in a few words.
-        answer: the answer.
-        unit: behind the answer.
-        verdict: a word, and ``good``, ``warn`` or ``bad``; or None.
-        why: a sentence.
-    """
-
-    question: str
-    answer: str
-    unit: str = ""
-    verdict: tuple[str, str] | None = None
-    why: str = ""
 
 
 def pretty_unit(unit: str) -> str:

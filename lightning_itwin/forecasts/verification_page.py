@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from lightning_itwin.forecasts.catalogue import Drawing, drawings
 from lightning_itwin.forecasts.fan import FanExample
 from lightning_itwin.forecasts.figure_style import png, settle, themed_svg
-from lightning_itwin.forecasts.headline import Finding, findings, headline, pretty_unit
+from lightning_itwin.forecasts.headline import findings, headline, pretty_unit
 from lightning_itwin.forecasts.layout import ForecastGrid, ForecastTarget, without_paths
 from lightning_itwin.forecasts.score_table import lead_table, scores_csv, scores_json
 from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.warning_levels import WarningRule
 from lightning_itwin.forecasts.words import words
-from lightning_itwin.pages import card, downloads, facts, glossary, page, picture, section, sentence
+from lightning_itwin.pages import card, downloads, facts, finding, glossary, page, picture, section, sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +114,7 @@ def _page(
             "summary",
             "In short",
             f'<p class="lead">{escape(headline(scores, about.target))}</p>'
-            f'<div class="choices">{"".join(_finding(one) for one in found)}</div>',
+            f'<div class="choices">{"".join(finding(one) for one in found)}</div>',
         ),
         section(
             "results",
@@ -141,17 +141,6 @@ def _page(
         body,
         made_from="forecasts and what came",
         style=_STYLE,
-    )
-
-
-def _finding(found: Finding) -> str:
-    chip = f'<span class="chip {found.verdict[1]}">{escape(found.verdict[0])}</span>' if found.verdict else ""
-    unit = f"<small> {escape(found.unit)}</small>" if found.unit else ""
-    why = f'<p class="why">{escape(sentence(found.why))}</p>' if found.why else ""
-    question = f'<h3 class="goal">{escape(found.question)}</h3>'
-    return (
-        f'<article class="card choice"><div class="head">{question}{chip}</div>'
-        f'<div class="what">{escape(found.answer)}{unit}</div>{why}</article>'
     )
 
 

@@ -35,6 +35,25 @@ class Term:
     url: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was found.
+
+    Args:
+        question: that it answers, in a few words.
+        answer: the answer.
+        unit: behind the answer.
+        verdict: a word, and ``good``, ``warn`` or ``bad``; or None.
+        why: a sentence.
+    """
+
+    question: str
+    answer: str
+    unit: str = ""
+    verdict: tuple[str, str] | None = None
+    why: str = ""
+
+
 def section(name: str, heading: str, body: str, beside: str = "") -> str:
     """Give a section.
 
@@ -54,6 +73,17 @@ def card(section_name: str, table: str) -> str:
     """Give a card that scrolls by itself where a table is wider than the page, with the keyboard too."""
     return (
         f'<div class="card scroll" tabindex="0" role="region" aria-labelledby="{section_name}">{table}</div>'
+    )
+
+
+def finding(found: Finding) -> str:
+    """Give the card of a finding."""
+    chip = f'<span class="chip {found.verdict[1]}">{escape(found.verdict[0])}</span>' if found.verdict else ""
+    unit = f"<small> {escape(found.unit)}</small>" if found.unit else ""
+    why = f'<p class="why">{escape(sentence(found.why))}</p>' if found.why else ""
+    return (
+        f'<article class="card choice"><div class="head"><h3 class="goal">{escape(found.question)}</h3>{chip}'
+        f'</div><div class="what">{escape(found.answer)}{unit}</div>{why}</article>'
     )
 
 

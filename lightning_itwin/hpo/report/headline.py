@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lightning_itwin.hpo.best import percent
 from lightning_itwin.hpo.report.configurations import Configuration
@@ -13,25 +12,7 @@ from lightning_itwin.hpo.report.parameters import Parameter, number
 from lightning_itwin.hpo.report.summary import Gain, Summary
 from lightning_itwin.hpo.search_space import EDGE
 from lightning_itwin.hpo.study_reading import StudyRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A card: a question, its answer and why.
-
-    Args:
-        question: above.
-        answer: large.
-        unit: behind it.
-        verdict: a chip's word and kind; empty for none.
-        why: below.
-    """
-
-    question: str
-    answer: str
-    unit: str = ""
-    verdict: tuple[str, str] = ("", "")
-    why: str = ""
+from lightning_itwin.pages import Finding
 
 
 def headline(study: StudyRecord, found: Summary) -> str:
@@ -137,7 +118,7 @@ def _best(study: StudyRecord, found: Summary) -> Finding:
     question = "Best value"
     if found.best is None:
         return Finding(question=question, answer="n/a", why=f"no configuration has a {study.plan.metric}")
-    verdict = ("", "")
+    verdict: tuple[str, str] | None = None
     if found.gain is not None and not found.best.baseline:
         kind = "good" if found.gain.percent > 0 else "bad"
         verdict = (f"{percent(found.gain.percent, study.plan.direction)} the baseline", kind)
@@ -180,7 +161,7 @@ def _cost(found: Summary, course: History) -> Finding:
         why += f"; {duration(course.wall_s)} of wall time"
     if found.retried:
         why += f"; {found.retried} segment{'s were' if found.retried > 1 else ' was'} lost and tried again"
-    verdict = ("", "") if share is None or share >= 99.5 else (f"{share:.0f} % of whole trainings", "good")
+    verdict = None if share is None or share >= 99.5 else (f"{share:.0f} % of whole trainings", "good")
     return Finding(question="Cost", answer=f"{found.epochs:,}", unit="epochs", verdict=verdict, why=why)
 
 
@@ -190,7 +171,7 @@ def _fates(found: Summary) -> Finding:
         question="What came of them",
         answer=f"{found.configurations}",
         unit=f"configuration{'' if found.configurations == 1 else 's'}",
-        verdict=("running", "warn") if found.running else (f"{bad} failed", "bad") if bad else ("", ""),
+        verdict=("running", "warn") if found.running else (f"{bad} failed", "bad") if bad else None,
         why=fates(found.counts),
     )
 

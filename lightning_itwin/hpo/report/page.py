@@ -9,14 +9,14 @@ from importlib import resources
 
 from lightning_itwin.hpo.report.drawing import Drawing
 from lightning_itwin.hpo.report.energy_figures import energy_text
-from lightning_itwin.hpo.report.headline import Finding, findings, headline, notes
+from lightning_itwin.hpo.report.headline import findings, headline, notes
 from lightning_itwin.hpo.report.parameters import number
 from lightning_itwin.hpo.report.pareto import Front
 from lightning_itwin.hpo.report.picture import StudyPicture
 from lightning_itwin.hpo.report.tables import best_table, failures, front_table, space_table
 from lightning_itwin.hpo.report.words import ENERGY_TERMS, TERMS
 from lightning_itwin.hpo.study_reading import StudyRecord
-from lightning_itwin.pages import card, downloads, facts, glossary, section, sentence
+from lightning_itwin.pages import card, downloads, facts, finding, glossary, section
 from lightning_itwin.pages import notes as notes_box
 from lightning_itwin.pages import page as whole_page
 from lightning_itwin.reports.vega import NOSCRIPT, Pictures, chart, chart_scripts, chart_style
@@ -33,7 +33,7 @@ def page(shown: StudyPicture, pictures: Mapping[str, Pictures], files: Mapping[s
         files: text by file name, offered for download.
     """
     study = shown.study
-    cards = map(_finding, findings(study, shown.summary, shown.course))
+    cards = map(finding, findings(study, shown.summary, shown.course))
     body = [
         section(
             "summary",
@@ -76,18 +76,6 @@ def _about(shown: StudyPicture) -> list[str]:
         f"at most {shown.study.max_epochs} epochs each",
         "" if started is None else time.strftime("%Y-%m-%d", time.localtime(started)),
     ]
-
-
-def _finding(found: Finding) -> str:
-    chip = (
-        f'<span class="chip {found.verdict[1]}">{escape(found.verdict[0])}</span>' if found.verdict[0] else ""
-    )
-    unit = f"<small> {escape(found.unit)}</small>" if found.unit else ""
-    why = f'<p class="why">{escape(sentence(found.why))}</p>' if found.why else ""
-    return (
-        f'<article class="card choice"><div class="head"><h3 class="goal">{escape(found.question)}</h3>{chip}'
-        f'</div><div class="what">{escape(found.answer)}{unit}</div>{why}</article>'
-    )
 
 
 def _figures(

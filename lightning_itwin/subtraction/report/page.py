@@ -15,18 +15,18 @@ from lightning_itwin.pages import (
     card,
     downloads,
     facts,
+    finding,
     glossary,
     notes,
     page,
     picture,
     section,
-    sentence,
 )
 from lightning_itwin.strain.segments import write_text
 from lightning_itwin.subtraction.report.catalogue import Drawing, drawings
 from lightning_itwin.subtraction.report.evidence import Evidence
 from lightning_itwin.subtraction.report.numbers import band_rows, mean_range, recovered_fraction, signed
-from lightning_itwin.subtraction.report.words import GLOSSARY, Finding, findings, headline
+from lightning_itwin.subtraction.report.words import GLOSSARY, findings, headline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,7 +105,7 @@ def write_report(folder: str | Path, evidence: Evidence, about: About) -> dict[s
 
 
 def _page(evidence: Evidence, about: About, drawn: Sequence[Drawing], files: Mapping[str, str]) -> str:
-    cards = "".join(_finding(one) for one in findings(evidence, about.signal_subtracted))
+    cards = "".join(finding(one) for one in findings(evidence, about.signal_subtracted))
     body = [
         section(
             "summary",
@@ -131,16 +131,6 @@ def _page(evidence: Evidence, about: About, drawn: Sequence[Drawing], files: Map
         body,
         made_from="strain, cleaned strain and witnesses",
         style=_STYLE,
-    )
-
-
-def _finding(found: Finding) -> str:
-    chip = f'<span class="chip {found.verdict[1]}">{escape(found.verdict[0])}</span>' if found.verdict else ""
-    unit = f"<small> {escape(found.unit)}</small>" if found.unit else ""
-    why = f'<p class="why">{escape(sentence(found.why))}</p>' if found.why else ""
-    return (
-        f'<article class="card choice"><div class="head"><h3 class="goal">{escape(found.question)}</h3>{chip}'
-        f'</div><div class="what">{escape(found.answer)}{unit}</div>{why}</article>'
     )
 
 

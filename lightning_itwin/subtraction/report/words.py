@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from lightning_itwin.pages import Term
+from lightning_itwin.pages import Finding, Term
 from lightning_itwin.subtraction.report.evidence import Evidence, Injections
 from lightning_itwin.subtraction.report.numbers import (
     mean_range,
@@ -18,25 +16,6 @@ from lightning_itwin.subtraction.report.numbers import (
 
 _CLEAN_SNR = 5.0
 _SAFE_PERCENT, _SURE_PERCENT = 1.0, 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that was found.
-
-    Args:
-        question: that it answers, in a few words.
-        answer: the answer.
-        unit: behind the answer.
-        verdict: a word, and ``good``, ``warn`` or ``bad``; or None.
-        why: a sentence.
-    """
-
-    question: str
-    answer: str
-    unit: str = ""
-    verdict: tuple[str, str] | None = None
-    why: str = ""
 
 
 def headline(evidence: Evidence) -> str:
