@@ -1,9 +1,10 @@
-"""Sums of cross spectra: all that a solution needs to know of the data, in one pass."""
+"""Sums of cross spectra: all that a solution needs to know of the data."""
 
 # F features, T samples, N frequencies, S segments
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +60,8 @@ class CrossSums:
             features: (F, T).
             target: (T,).
         """
-        y = _spectra(target[None], self.segment)[0]
-        x = _spectra(features, self.segment)
+        y = spectra(target[None], self.segment)[0]
+        x = spectra(features, self.segment)
         self.xx += np.einsum("fsn,gsn->nfg", x.conj(), x, optimize=True)
         self.xy += np.einsum("fsn,sn->nf", x.conj(), y, optimize=True)
         self.yy += (np.abs(y) ** 2).sum(axis=0)
@@ -135,9 +136,9 @@ class CoherenceSums:
     def update(self, features: np.ndarray, target: np.ndarray) -> None:
         """Add a block, see :meth:`CrossSums.update`."""
         segment = 2 * (len(self.yy) - 1)
-        y = _spectra(target[None], segment)[0]
+        y = spectra(target[None], segment)[0]
         for number, values in enumerate(features):
-            x = _spectra(values[None], segment)[0]
+            x = spectra(values[None], segment)[0]
             self.xx[:, number] += (np.abs(x) ** 2).sum(axis=0)
             self.xy[:, number] += (x.conj() * y).sum(axis=0)
         self.yy += (np.abs(y) ** 2).sum(axis=0)
@@ -157,6 +158,13 @@ class CoherenceSums:
             segments=float(flat[-1]),
         )
 
+    def chosen(self, features: Sequence[int]) -> CoherenceSums:
+        """Give the sums of some features, by their numbers."""
+        numbers = list(features)
+        return CoherenceSums(
+            xx=self.xx[:, numbers], xy=self.xy[:, numbers], yy=self.yy, segments=self.segments
+        )
+
     @property
     def coherence(self) -> np.ndarray:
         """Coherence of each feature with the target, (N, F), 0 to 1."""
@@ -164,7 +172,17 @@ class CoherenceSums:
         return np.abs(self.xy) ** 2 / np.maximum(power, 1e-300)
 
 
-def _spectra(series: np.ndarray, segment: int) -> np.ndarray:
+def log_likelihood_gain(share: np.ndarray, segments: float) -> np.ndarray:
+    """Give the gain in log likelihood of a feature that explains a share of the target's power.
+
+    Args:
+        share: 0 to 1, any shape.
+        segments: that were summed.
+    """
+    return -INDEPENDENT * segments * np.log1p(-np.minimum(share, 1 - 1e-9))
+
+
+def spectra(series: np.ndarray, segment: int) -> np.ndarray:
     """Give the spectra of Hann-windowed segments, (F, S, N)."""
     fft = require("scipy.fft", extra="virgo")
     window = np.hanning(segment + 1)[:-1]

@@ -11,23 +11,21 @@ from typing import Any
 import numpy as np
 
 from lightning_itwin.strain.whitening import ZeroPhaseFilter, whitening_filter
-from lightning_itwin.subtraction.cross_sums import CoherenceSums, CrossSums
+from lightning_itwin.subtraction.cross_sums import CoherenceSums, CrossSums, log_likelihood_gain
 from lightning_itwin.subtraction.features import WAVELENGTH, Feature, FeatureLibrary, Level, WitnessFacts
 from lightning_itwin.subtraction.noise_filter import NoiseFilter, taps_of
-from lightning_itwin.subtraction.solution import INDEPENDENT, Solution, SolutionSettings, running_mean, solve
+from lightning_itwin.subtraction.solution import Solution, SolutionSettings, running_mean, solve
 from lightning_itwin.subtraction.unsafe_channels import unsafe
 
 Read = Callable[[int, int], np.ndarray]
 Reduce = Callable[[np.ndarray], np.ndarray]
 _WHITENING_S = 0.5
+_MOST_FEATURES = 96
 
 
 def _alone(series: np.ndarray) -> np.ndarray:
     """Give the sum over the only process."""
     return series
-
-
-_MOST_FEATURES = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,9 +158,11 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
     ]
     white = whitening_filter(looked_at[0], data.sample_rate_hz, data.band_hz, _WHITENING_S)
     library = FeatureLibrary(facts, data.sample_rate_hz, settings.level, settings.wavelengths)
+    channels = [Feature(kind="linear", fast=number) for number in range(len(facts))]
     features = library.features()
+    summed = list(dict.fromkeys([*channels, *features]))
     passes = _Passes(data, library, white, segment)
-    alone = passes.coherence(features)
+    alone = passes.coherence(summed)
     if alone.segments < 8 * settings.folds:
         raise ValueError(
             f"The training data hold {alone.segments:g} segments of {settings.segment_s:g} s; "
@@ -170,9 +170,10 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
         )
     bad: set[int] = set()
     if settings.leave_out_unsafe:
-        channels = passes.coherence([Feature(kind="linear", fast=number) for number in range(len(facts))])
-        bad = set(np.flatnonzero(unsafe(channels, frequency_hz, data.band_hz)).tolist())
-    chosen = _worth_it(alone, frequency_hz, data.band_hz, settings.solution)
+        of_channels = alone.chosen(range(len(channels)))  # they stand first
+        bad = set(np.flatnonzero(unsafe(of_channels, frequency_hz, data.band_hz)).tolist())
+    of_features = alone.chosen([summed.index(one) for one in features])
+    chosen = _worth_it(of_features, frequency_hz, data.band_hz, settings.solution)
     features = [one for one, good in zip(features, chosen) if good and not bad & {one.fast, one.slow}]
     folds = passes.cross(features, settings.folds)
     solution = solve(folds, frequency_hz, data.band_hz, settings.solution)
@@ -233,7 +234,7 @@ def _worth_it(
     """Tell which features have evidence anywhere in the band, at most 96: (F,) bool."""
     inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
     width = max(0, round(settings.smoothing_hz / (frequency_hz[1] - frequency_hz[0])))
-    gain = -INDEPENDENT * sums.segments * np.log1p(-np.minimum(sums.coherence, 1 - 1e-9))
+    gain = log_likelihood_gain(sums.coherence, sums.segments)
     best = running_mean(gain, width)[inside].max(axis=0)
     # A feature without anything in common gains 1 on average, with a spread that the smoothing makes small.
     order = np.argsort(-best)[:_MOST_FEATURES]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from lightning_itwin.optional import require
+from lightning_itwin.subtraction.cross_sums import INDEPENDENT, spectra
 
 _SEGMENT_S = 1.0
 _WIDTH_HZ = 4.0  # over which power is summed before it is judged
@@ -40,7 +41,7 @@ def safe_noise(
     signal = require("scipy.signal", extra="virgo")
     segment = min(len(strain), 2 * round(_SEGMENT_S * sample_rate_hz / 2))
     frequency_hz = np.fft.rfftfreq(segment, 1 / sample_rate_hz)
-    before, after = _powers(strain, segment), _powers(strain - noise, segment)
+    before, after = np.abs(spectra(np.stack([strain, strain - noise]), segment)) ** 2
     quiet = np.median(before, axis=0)
     white = 1 / np.maximum(quiet, 1e-12 * max(float(quiet.max()), 1e-300))
     width = 2 * round(_WIDTH_HZ / frequency_hz[1] / 2) + 1
@@ -48,7 +49,7 @@ def safe_noise(
     before, after = (signal.oaconvolve(one * white, kernel, mode="same", axes=1) for one in (before, after))
     change = (after - before) / np.maximum(after + before, 1e-300)
     mean = change.mean(axis=0)
-    error = change.std(axis=0) / np.sqrt(max(1.0, 0.75 * len(change)))
+    error = change.std(axis=0) / np.sqrt(max(1.0, INDEPENDENT * len(change)))
     inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
     active = inside & (np.abs(mean) > _SMALL)
     worse = active & (mean > _DOUBT * error)
@@ -67,10 +68,3 @@ def safe_noise(
     weight = np.interp(np.fft.rfftfreq(len(noise), 1 / sample_rate_hz), frequency_hz, kept)
     safe = np.fft.irfft(np.fft.rfft(noise) * weight, len(noise))
     return safe, float((harmful & inside).sum() / max(1, int(inside.sum())))
-
-
-def _powers(series: np.ndarray, segment: int) -> np.ndarray:
-    """Give the power of Hann-windowed segments that overlap by half, (S, N)."""
-    window = np.hanning(segment + 1)[:-1]
-    pieces = np.lib.stride_tricks.sliding_window_view(series, segment)[:: segment // 2]
-    return np.abs(np.fft.rfft(pieces * window, axis=1)) ** 2

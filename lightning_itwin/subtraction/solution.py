@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_itwin.subtraction.cross_sums import INDEPENDENT, CrossSums
+from lightning_itwin.subtraction.cross_sums import CrossSums, log_likelihood_gain
 from lightning_itwin.subtraction.short_response import short_response
 
 _NEAR_HZ = 2.0  # half width over which a frequency is judged together with its neighbours
@@ -125,7 +125,6 @@ def _select(
     sums: CrossSums, frequency_hz: np.ndarray, settings: SolutionSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     width = max(0, round(settings.smoothing_hz / (frequency_hz[1] - frequency_hz[0])))
-    independent = INDEPENDENT * sums.segments
     bins, features = sums.xy.shape
     xx, xy, yy = sums.xx.copy(), sums.xy.copy(), sums.yy.copy()
     power = np.einsum("nff->nf", sums.xx).real
@@ -136,7 +135,7 @@ def _select(
         left = np.einsum("nff->nf", xx).real
         new = there & (left > _COLLINEAR * power) & ~taken
         share = np.where(new, np.abs(xy) ** 2 / np.where(new, left * yy[:, None], 1.0), 0.0)
-        gain = running_mean(np.where(new, -independent * np.log1p(-np.minimum(share, 1 - 1e-9)), 0.0), width)
+        gain = running_mean(np.where(new, log_likelihood_gain(share, sums.segments), 0.0), width)
         gain[~new] = 0.0
         best = gain.argmax(axis=1)
         at = np.flatnonzero(gain[np.arange(bins), best] > settings.evidence)
