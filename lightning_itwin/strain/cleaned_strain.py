@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lightning_itwin.optional import require
 from lightning_itwin.strain.channel_pieces import Channel, ChannelSeries
 from lightning_itwin.strain.gwf_channels import write_gwf
-from lightning_itwin.strain.hdf5_channels import open_hdf5, read_pieces
+from lightning_itwin.strain.hdf5_channels import new_hdf5, open_hdf5, read_pieces
 from lightning_itwin.strain.resampling import Resampler
 
 _CHUNK = 2**16
@@ -60,19 +57,10 @@ def write_cleaned(
         noise_rate_hz: its sample rate.
         attributes: text attributes of the file itself.
     """
-    h5py = require("h5py", extra="virgo")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with h5py.File(partial, "w") as h5:
-            h5.attrs.update(attributes or {})
-            dataset = _copy(h5, strain)
-            for run in noise:
-                _subtract(dataset, strain, run, noise_rate_hz)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_hdf5(path, attributes) as h5:
+        dataset = _copy(h5, strain)
+        for run in noise:
+            _subtract(dataset, strain, run, noise_rate_hz)
 
 
 def write_frames(folder: str | Path, path: str | Path, name: str, label: str) -> list[Path]:

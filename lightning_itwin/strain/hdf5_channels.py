@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import secrets
@@ -28,6 +29,7 @@ __all__ = [
     "ChannelError",
     "Hdf5Piece",
     "list_channels",
+    "new_hdf5",
     "open_hdf5",
     "read_attribute",
     "read_channels",
@@ -153,6 +155,29 @@ def write_channels(
         attributes: text attributes of the file itself.
         tables: other datasets, which are no series, by their path in the file.
     """
+    with new_hdf5(path, attributes) as h5:
+        for channel in channels:
+            dataset = h5.create_dataset(channel.name, data=channel.values)
+            # gwpy's names and no others: it hands every attribute to its TimeSeries.
+            dataset.attrs.update(
+                name=channel.name,
+                unit=channel.unit,
+                x0=channel.gps_start_s,
+                dx=1.0 / channel.sample_rate_hz,
+                xunit="s",
+            )
+        for table, values in (tables or {}).items():
+            h5.create_dataset(table, data=values)
+
+
+@contextlib.contextmanager
+def new_hdf5(path: str | Path, attributes: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """Open a new HDF5 file to write; it appears whole or not at all.
+
+    Args:
+        path: the file; its folder is made, an older file is replaced.
+        attributes: text attributes of the file itself.
+    """
     h5py = require("h5py", extra="virgo")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,18 +186,7 @@ def write_channels(
     try:
         with h5py.File(partial, "w") as h5:
             h5.attrs.update(attributes or {})
-            for channel in channels:
-                dataset = h5.create_dataset(channel.name, data=channel.values)
-                # gwpy's names and no others: it hands every attribute to its TimeSeries.
-                dataset.attrs.update(
-                    name=channel.name,
-                    unit=channel.unit,
-                    x0=channel.gps_start_s,
-                    dx=1.0 / channel.sample_rate_hz,
-                    xunit="s",
-                )
-            for table, values in (tables or {}).items():
-                h5.create_dataset(table, data=values)
+            yield h5
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
