@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lightning_itwin.forecasts.fan import FanExample
-from lightning_itwin.forecasts.figure_style import shown_leads
+from lightning_itwin.forecasts.lead_axis import shown_leads
 from lightning_itwin.forecasts.scores import VerificationScores
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightning_itwin.figure_style import Drawing
 from lightning_itwin.forecasts import figures, map_figures
 from lightning_itwin.forecasts.alt_texts import by_lead_words, deciles_words, fan_words, reliability_words
 from lightning_itwin.forecasts.fan import FanExample, fan_figure
@@ -16,27 +16,7 @@ from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.warning_levels import LEVEL_NAMES, WarningRule
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Drawing:
-    """A figure and its words.
-
-    Args:
-        name: of its files.
-        group: ``"today"``, ``"scores"``, ``"more"`` or ``"maps"``.
-        title, caption: above it.
-        description: what is to be seen, for who cannot see it.
-        figure: the figure.
-    """
-
-    name: str
-    group: str
-    title: str
-    caption: str
-    description: str
-    figure: Figure
+    pass
 
 
 def drawings(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_itwin.forecasts.figure_style import (
+from lightning_itwin.figure_style import (
     BLUE,
     EXTREME,
     INK,

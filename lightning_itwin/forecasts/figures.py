@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_itwin.forecasts.figure_style import (
+from lightning_itwin.figure_style import (
     CARD,
     INK,
     LINE,
     MARKERS,
     QUIET,
     SERIES,
-    by_lead,
     dress,
     legend,
     legend_above,
     new_figure,
     note,
-    shown_leads,
 )
+from lightning_itwin.forecasts.lead_axis import by_lead, shown_leads
 from lightning_itwin.forecasts.scores import SEASONS, EventScores, VerificationScores
 
 if TYPE_CHECKING:

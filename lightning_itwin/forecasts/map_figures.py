@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_itwin.forecasts.figure_style import (
+from lightning_itwin.figure_style import (
     ALERT,
     INK,
     LINE,
@@ -18,9 +18,9 @@ from lightning_itwin.forecasts.figure_style import (
     WARNING,
     WATCH,
     new_figure,
-    shown_leads,
 )
 from lightning_itwin.forecasts.layout import ForecastGrid
+from lightning_itwin.forecasts.lead_axis import shown_leads
 from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.warning_levels import LEVEL_NAMES, WarningRule
 from lightning_itwin.optional import require

@@ -8,16 +8,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_itwin.figure_style import figure_card, png, settle
 from lightning_itwin.forecasts.catalogue import Drawing, drawings
 from lightning_itwin.forecasts.fan import FanExample
-from lightning_itwin.forecasts.figure_style import png, settle, themed_svg
 from lightning_itwin.forecasts.headline import findings, headline, pretty_unit
 from lightning_itwin.forecasts.layout import ForecastGrid, ForecastTarget, without_paths
 from lightning_itwin.forecasts.score_table import lead_table, scores_csv, scores_json
 from lightning_itwin.forecasts.scores import VerificationScores
 from lightning_itwin.forecasts.warning_levels import WarningRule
 from lightning_itwin.forecasts.words import words
-from lightning_itwin.pages import card, downloads, facts, finding, glossary, page, picture, section, sentence
+from lightning_itwin.pages import card, downloads, facts, finding, glossary, page, section, sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def write_verification(
         examples: forecasts of single cells for fan charts.
 
     Returns:
-        The figures by name, for TensorBoard: ``writer.add_figure(f"test/{name}", figure, step)``.
+        The figures by name, for TensorBoard: ``writer.addfigure_card(f"test/{name}", figure, step)``.
 
     Raises:
         ValueError: there is no score: nothing that was forecast has come.
@@ -125,7 +125,7 @@ def _page(
     ]
     shown = dict.fromkeys((*_GROUPS, "more"), "")
     for drawing in drawn:
-        shown[drawing.group] += _figure(drawing)
+        shown[drawing.group] += figure_card(drawing)
     for group, (name, heading) in _GROUPS.items():
         if shown[group]:
             more = _more(shown["more"]) if group == "scores" else ""
@@ -141,14 +141,6 @@ def _page(
         body,
         made_from="forecasts and what came",
         style=_STYLE,
-    )
-
-
-def _figure(drawing: Drawing) -> str:
-    svg = themed_svg(drawing.figure, drawing.name)
-    return (
-        f'<figure class="card"><figcaption><h3>{escape(drawing.title)}</h3><p>{escape(drawing.caption)}</p>'
-        f"</figcaption>{picture(svg, drawing.description, 'drawing')}</figure>"
     )
 
 

@@ -11,10 +11,11 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from lightning_itwin.figure_style import BLUE, INK, themed_svg
 from lightning_itwin.forecasts import FanExample, VerificationScores, WarningRule
 from lightning_itwin.forecasts import figures as drawn
 from lightning_itwin.forecasts.fan import fan_figure
-from lightning_itwin.forecasts.figure_style import BLUE, INK, shown_leads, themed_svg
+from lightning_itwin.forecasts.lead_axis import shown_leads
 from lightning_itwin.forecasts.map_figures import (
     on_grid,
     probability_map_figure,

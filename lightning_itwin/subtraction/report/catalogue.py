@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightning_itwin.figure_style import Drawing
 from lightning_itwin.subtraction.report import figures
 from lightning_itwin.subtraction.report.evidence import Evidence
 from lightning_itwin.subtraction.report.numbers import (
@@ -19,27 +19,7 @@ from lightning_itwin.subtraction.report.numbers import (
 from lightning_itwin.subtraction.report.scan_figure import scan_figure
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Drawing:
-    """A figure and its words.
-
-    Args:
-        name: of its files.
-        group: ``"spectra"``, ``"glitches"`` or ``"channels"``.
-        title, caption: above it.
-        description: what is to be seen, for who cannot see it.
-        figure: the figure.
-    """
-
-    name: str
-    group: str
-    title: str
-    caption: str
-    description: str
-    figure: Figure
+    pass
 
 
 def drawings(evidence: Evidence) -> list[Drawing]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_itwin.forecasts.figure_style import (
+from lightning_itwin.figure_style import (
     BLUE,
     GREEN,
     INK,

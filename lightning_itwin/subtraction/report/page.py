@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_itwin.forecasts.figure_style import png, settle, themed_svg
+from lightning_itwin.figure_style import figure_card, png, settle
 from lightning_itwin.optional import require
 from lightning_itwin.pages import (
     card,
@@ -19,7 +19,6 @@ from lightning_itwin.pages import (
     glossary,
     notes,
     page,
-    picture,
     section,
 )
 from lightning_itwin.strain.segments import write_text
@@ -115,7 +114,7 @@ def _page(evidence: Evidence, about: About, drawn: Sequence[Drawing], files: Map
         )
     ]
     for group, heading in _GROUPS.items():
-        shown = "".join(_figure(drawing) for drawing in drawn if drawing.group == group)
+        shown = "".join(figure_card(drawing) for drawing in drawn if drawing.group == group)
         if shown:
             body.append(section(group, heading, f'<div class="figures">{shown}</div>'))
         if group == "spectra":
@@ -131,14 +130,6 @@ def _page(evidence: Evidence, about: About, drawn: Sequence[Drawing], files: Map
         body,
         made_from="strain, cleaned strain and witnesses",
         style=_STYLE,
-    )
-
-
-def _figure(drawing: Drawing) -> str:
-    svg = themed_svg(drawing.figure, drawing.name)
-    return (
-        f'<figure class="card"><figcaption><h3>{escape(drawing.title)}</h3><p>{escape(drawing.caption)}</p>'
-        f"</figcaption>{picture(svg, drawing.description, 'drawing')}</figure>"
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_itwin.forecasts.figure_style import INK, QUIET, dress, new_figure
+from lightning_itwin.figure_style import INK, QUIET, dress, new_figure
 from lightning_itwin.subtraction.report.evidence import ScanTriple
 
 if TYPE_CHECKING:

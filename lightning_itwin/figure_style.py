@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lightning_itwin.optional import require
+from lightning_itwin.pages import picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,36 @@ _DARK = {
     NO_WARNING: "#33404c",
 }
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
-_SIZE_PT, _WIDTH_IN = 10.5, 5.6
+SIZE_PT, _WIDTH_IN = 10.5, 5.6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawing:
+    """A figure and its words.
+
+    Args:
+        name: of its files.
+        group: section of the page.
+        title, caption: above it.
+        description: what is to be seen, for who cannot see it.
+        figure: the figure.
+    """
+
+    name: str
+    group: str
+    title: str
+    caption: str
+    description: str
+    figure: Figure
+
+
+def figure_card(drawing: Drawing) -> str:
+    """Give the card of a drawing on a page."""
+    svg = themed_svg(drawing.figure, drawing.name)
+    return (
+        f'<figure class="card"><figcaption><h3>{escape(drawing.title)}</h3><p>{escape(drawing.caption)}</p>'
+        f"</figcaption>{picture(svg, drawing.description, 'drawing')}</figure>"
+    )
 
 
 def new_figure(height_in: float = 4.0, layout: str = "constrained") -> Figure:
@@ -52,12 +82,12 @@ def dress(axes: Axes, across: str = "", up: str = "") -> None:
     axes.set_facecolor(CARD)
     axes.set_axisbelow(True)
     axes.grid(color=LINE, lw=0.8)
-    axes.tick_params(colors=QUIET, labelsize=_SIZE_PT, length=0, pad=5)
+    axes.tick_params(colors=QUIET, labelsize=SIZE_PT, length=0, pad=5)
     for name, spine in axes.spines.items():
         spine.set_visible(name == "bottom")
         spine.set_color(QUIET)
-    axes.set_xlabel(across, color=INK, fontsize=_SIZE_PT)
-    axes.set_ylabel(up, color=INK, fontsize=_SIZE_PT)
+    axes.set_xlabel(across, color=INK, fontsize=SIZE_PT)
+    axes.set_ylabel(up, color=INK, fontsize=SIZE_PT)
 
 
 def legend(axes: Axes, columns: int = 1, where: str = "best", title: str | None = None) -> None:
@@ -65,13 +95,13 @@ def legend(axes: Axes, columns: int = 1, where: str = "best", title: str | None 
     if axes.get_legend_handles_labels()[0]:
         found = axes.legend(  # type: ignore[call-overload]
             frameon=False,
-            fontsize=_SIZE_PT - 0.5,
+            fontsize=SIZE_PT - 0.5,
             labelcolor=INK,
             ncols=columns,
             loc=where,
             title=title or "",
         )
-        found.get_title().set(color=QUIET, fontsize=_SIZE_PT - 0.5)
+        found.get_title().set(color=QUIET, fontsize=SIZE_PT - 0.5)
 
 
 def legend_above(axes: Axes, columns: int) -> None:
@@ -79,7 +109,7 @@ def legend_above(axes: Axes, columns: int) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(
             frameon=False,
-            fontsize=_SIZE_PT - 0.5,
+            fontsize=SIZE_PT - 0.5,
             labelcolor=INK,
             ncols=columns,
             loc="lower left",
@@ -92,29 +122,7 @@ def legend_above(axes: Axes, columns: int) -> None:
 
 def note(axes: Axes, x: float, y: float, text: str, color: str = QUIET, **options: object) -> None:
     """Write a word into axes."""
-    axes.text(x, y, text, color=color, fontsize=_SIZE_PT - 1, **options)  # type: ignore[arg-type]
-
-
-def by_lead(axes: Axes, leads: np.ndarray) -> None:
-    """Make the axis across one of leads: square roots of days, so that short leads have their room."""
-    axes.set_xscale("function", functions=(_root, _square))
-    axes.set_xticks(leads, [str(lead) for lead in _thinned(leads)])
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(float(leads[0]) - 0.15, float(leads[-1]) * 1.02 + 0.5)
-    axes.set_xlabel("lead (days)", color=INK, fontsize=_SIZE_PT)
-
-
-def shown_leads(leads: np.ndarray, count: int = 4) -> list[int]:
-    """Give the indices of some leads, first and last among them, closer together where they are short.
-
-    >>> shown_leads(np.array([1, 3, 7, 14, 21, 30, 45, 60]))
-    [0, 2, 5, 7]
-    """
-    if len(leads) <= count:
-        return list(range(len(leads)))
-    roots = np.cbrt(leads)
-    wanted = np.linspace(roots[0], roots[-1], count)
-    return sorted({int(np.abs(roots - root).argmin()) for root in wanted})
+    axes.text(x, y, text, color=color, fontsize=SIZE_PT - 1, **options)  # type: ignore[arg-type]
 
 
 def settle(figure: Figure) -> Figure:
@@ -159,23 +167,3 @@ def png(figure: Figure, dots_per_inch: int = 150) -> bytes:
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return target.getvalue()
-
-
-def _root(days: np.ndarray) -> np.ndarray:
-    return np.sign(days) * np.sqrt(np.abs(days))
-
-
-def _square(roots: np.ndarray) -> np.ndarray:
-    return np.sign(roots) * np.square(roots)
-
-
-def _thinned(leads: np.ndarray) -> list[object]:
-    """Leave out the labels of leads that stand too near to the one before."""
-    roots = np.sqrt(leads.astype(float))
-    least, last = 0.055 * max(roots[-1] - roots[0], 1e-9), -np.inf
-    found: list[object] = []
-    for lead, root in zip(leads, roots):
-        near = root - last < least
-        found.append("" if near else int(lead))
-        last = last if near else root
-    return found
