@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import csv
-import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +16,9 @@ pytest.importorskip("matplotlib")
 import torch
 
 from lightning_itwin.forecasts import About, FanExample, ForecastTarget, Verification, write_verification
+from tests.browser import in_browser, open_in_frame
 from tests.forecasts.synthetic import LEADS, LEVELS, batch, grid, verification
 
-CHROMIUM = next(
-    (
-        path
-        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-        if (path := shutil.which(name))
-    ),
-    None,
-)
 ABOUT = About(
     title="Drought <in> the Alps",
     model="DroughtForecaster from /home/somebody/last.ckpt",
@@ -160,42 +150,16 @@ window.addEventListener("load", async () => {
   parent.postMessage(JSON.stringify(told), "*");
 });
 </script>"""
-FRAME = """<!doctype html><iframe src="{address}" style="width:{width}px;height:1200px;border:0"></iframe>
-<script>
-window.addEventListener("message", (event) => {{
-  const element = document.createElement("pre");
-  element.id = "told";
-  element.textContent = event.data;
-  document.body.append(element);
-}});
-</script>"""
 
 
 def open_page(page: Path, folder: Path, width: int, dark: bool) -> dict[str, Any]:
     """Open a copy of the page, in which a script may run, in a frame; give what the script tells."""
     text = page.read_text(encoding="utf-8").replace("<title>", PROBE + "<title>", 1)
     text = text.replace("default-src 'none';", "default-src 'none'; script-src 'unsafe-inline';")
-    copy, frame = folder / "probed.html", folder / "frame.html"
-    copy.write_text(text, encoding="utf-8")
-    frame.write_text(FRAME.format(address=copy.as_uri(), width=width), encoding="utf-8")
-    options = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --virtual-time-budget=20000 --dump-dom"
-    )
-    command = [str(CHROMIUM), *options.split(), f"--user-data-dir={folder / 'profile'}"]
-    command += [
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        f"--window-size={width + 100},1300",
-    ]
-    told = subprocess.run([*command, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'<pre id="told">(.*?)</pre>', told.stdout, flags=re.DOTALL)
-    assert found, f"the page did not load: {told.stderr[-2000:]}"
-    result: dict[str, Any] = json.loads(html.unescape(found.group(1)))
-    return result
+    return open_in_frame(text, folder, width, dark=dark)
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH")
+@in_browser
 @pytest.mark.parametrize(("width", "dark"), [(400, True), (1600, False)])
 def test_the_page_shows_itself_in_a_browser(folder: Path, tmp_path: Path, width: int, dark: bool) -> None:
     told = open_page(folder / "verification.html", tmp_path, width, dark)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +12,11 @@ pytest.importorskip("vl_convert")
 pytest.importorskip("tensorboard")
 
 from lightning_itwin.reports import make_report
+from tests.browser import needs_browser, open_in_frame
 from tests.reports.synthetic import epoch as epoch_row
 from tests.reports.synthetic import gpu, write_failure, write_run
 
-CHROMIUM = next(
-    (
-        path
-        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-        if (path := shutil.which(name))
-    ),
-    None,
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH"),
-]
+pytestmark = needs_browser
 
 # listens to everything that can go wrong, and tells it once the charts are drawn
 PROBE = """<script>
@@ -57,53 +42,11 @@ const watch = setInterval(() => {
 }, 50);
 </script>"""
 
-# a window has a least width of 500, a frame has not
-FRAME = """<!doctype html><iframe src="{address}" style="width:{width}px;height:1200px;border:0"></iframe>
-<script>
-window.addEventListener("message", (event) => {{
-  const element = document.createElement("pre");
-  element.id = "told";
-  element.textContent = event.data;
-  document.body.append(element);
-}});
-</script>"""
-
 
 def open_page(page: Path, folder: Path, width: int, *, dark: bool = False) -> dict[str, Any]:
     """Open a copy of the page with the probe in it; give what the probe tells."""
-    copy = folder / f"probed-{width}.html"
-    copy.write_text(
-        page.read_text(encoding="utf-8").replace("<title>", PROBE + "<title>", 1), encoding="utf-8"
-    )
-    frame = folder / f"frame-{width}.html"
-    frame.write_text(FRAME.format(address=copy.as_uri(), width=width), encoding="utf-8")
-    told = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-            f"--user-data-dir={folder / f'profile-{width}'}",
-            f"--window-size={width + 100},1300",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-            frame.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = re.search(r'<pre id="told">(.*?)</pre>', told.stdout, flags=re.DOTALL)
-    assert found, f"the charts were not drawn: {told.stderr[-2000:]}"
-    result: dict[str, Any] = json.loads(html.unescape(found.group(1)))
-    return result
+    text = page.read_text(encoding="utf-8").replace("<title>", PROBE + "<title>", 1)
+    return open_in_frame(text, folder, width, dark=dark)
 
 
 @pytest.fixture(scope="module")

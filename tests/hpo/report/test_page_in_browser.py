@@ -11,13 +11,11 @@ pytest.importorskip("vl_convert")
 pytest.importorskip("tensorboard")
 
 from lightning_itwin.hpo.report import StudyReport, make_report
+from tests.browser import needs_browser
 from tests.hpo.report.synthetic import plan, simulate
-from tests.reports.test_page_in_browser import CHROMIUM, open_page
+from tests.reports.test_page_in_browser import open_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")

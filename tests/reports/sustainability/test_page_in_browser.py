@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lightning_itwin.reports.sustainability import sustainability_page
+from tests.browser import needs_browser, open_in_frame
 from tests.reports.sustainability.synthetic import write_run, write_table
 from tests.reports.synthetic import START_S
-from tests.reports.test_page_in_browser import CHROMIUM, FRAME
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH"),
-]
+pytestmark = needs_browser
 
 LISTEN = """<script>
 const told = {errors: []};
@@ -71,31 +65,8 @@ parent.postMessage(JSON.stringify(told), "*");
 
 
 def use(page: str, folder: Path, width: int, *, dark: bool, script: str = USE) -> dict[str, Any]:
-    copy, frame = folder / "page.html", folder / "frame.html"
     page = page.replace("<title>", LISTEN + "<title>", 1).replace("</body>", script + "</body>", 1)
-    copy.write_text(page, encoding="utf-8")
-    frame.write_text(FRAME.format(address=copy.as_uri(), width=width), encoding="utf-8")
-    told = subprocess.run(
-        [
-            str(CHROMIUM),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-            f"--user-data-dir={folder / 'profile'}",
-            f"--window-size={width + 100},1300",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-            frame.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = re.search(r'<pre id="told">(.*?)</pre>', told.stdout, flags=re.DOTALL)
-    assert found, f"nothing was told: {told.stderr[-2000:]}"
-    result: dict[str, Any] = json.loads(html.unescape(found.group(1)))
-    return result
+    return open_in_frame(page, folder, width, dark=dark)
 
 
 @pytest.fixture(scope="module")

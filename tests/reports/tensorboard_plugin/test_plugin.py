@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -18,9 +17,8 @@ from tensorboard.plugins.base_plugin import TBContext
 from werkzeug.test import Client
 
 from lightning_itwin.reports.tensorboard_plugin import ItwinPlugin
+from tests.browser import dump_dom, in_browser
 from tests.reports.synthetic import epoch, wall_time, write_run
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def plugin_of(logdir: Path) -> ItwinPlugin:
@@ -138,30 +136,14 @@ def tensorboard(tmp_path: Path) -> Iterator[str]:
         running.wait(timeout=30)
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome on the PATH")
+@in_browser
 def test_a_real_browser_on_a_real_tensorboard(tensorboard: str, tmp_path: Path) -> None:
     listing = urllib.request.urlopen(f"{tensorboard}/data/plugins_listing").read().decode()
     assert '"itwin": {"disable_reload": true, "enabled": true' in listing
-    told = subprocess.run(
-        [
-            *(
-                str(CHROMIUM),
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-            ),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}"),
-            *("--virtual-time-budget=8000", "--dump-dom"),
-            f"{tensorboard}/data/plugin_entry.html?name=itwin",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    told = dump_dom(
+        f"{tensorboard}/data/plugin_entry.html?name=itwin",
+        tmp_path,
+        *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000"),
     )
     assert "CONSOLE" not in told.stderr, told.stderr
     assert re.findall(r'role="tab"[^>]*>([^<]+)<', told.stdout) == [
