@@ -21,9 +21,7 @@ import urllib.request
 from pathlib import Path
 
 from result_page import command_line, write_page
-
-from lightning_itwin.records import EpochRecord, RecordWriter, RunManifest
-from lightning_itwin.records.run_folder import MANIFEST, rank_file
+from sustainability_page import write_runs
 
 START = """
 import sys
@@ -37,50 +35,6 @@ board = program.TensorBoard(plugins=default.get_plugins())
 board.configure(argv=[None, "--logdir", sys.argv[2], "--port", "0"])
 board.main()
 """
-
-
-def write_runs(folder: Path, runs: int) -> None:
-    for number in range(runs):
-        run = folder / f"version_{number}" / "records" / "run"
-        manifest = RunManifest(
-            run_id="run",
-            started_unix_s=1_700_000_000.0 + number,
-            workload="a model",
-            strategy="ddp",
-            world_size=1,
-            nodes=1,
-            accelerator="cpu",
-            device_name="cpu",
-            cpu_name="cpu",
-            cpu_cores=1,
-            memory_gib=1.0,
-            threads_per_worker=1,
-            precision="32-true",
-            batch_size=32,
-            accumulate_grad_batches=1,
-            dataset_samples=100,
-            parameters=1,
-            seed=None,
-        )
-        manifest.write(run / MANIFEST)
-        writer = RecordWriter(rank_file(run, 0))
-        for epoch in range(10):
-            row = EpochRecord(
-                time_unix_s=manifest.started_unix_s + epoch,
-                rank=0,
-                epoch=epoch,
-                stage="train",
-                time_s=1.0,
-                steps=4,
-                samples=100,
-                world_samples=100,
-                step_time_median_s=0.2,
-                step_time_p95_s=0.2,
-                data_wait_s=0.0,
-                warmup=epoch == 0,
-            )
-            writer.write(row)
-        writer.close()
 
 
 def start_s(which: str, folder: Path) -> tuple[float, float]:
@@ -120,7 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     measured: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
     with tempfile.TemporaryDirectory() as folder:
-        write_runs(Path(folder), options.runs)
+        write_runs(Path(folder), options.runs, rows=10)
         for which in measured:
             start_s(which, Path(folder))  # files into the cache
         for number in range(options.rounds):

@@ -19,6 +19,7 @@ from lightning_itwin.launch.local import process_start
 from lightning_itwin.launch.ray import RayLauncher
 from lightning_itwin.launch.world import KILLED
 from lightning_itwin.optional import require
+from tests.launch.programs import FAIL, KILL, LONG
 from tests.launch.slurm_daemons import wait_for
 
 pytestmark = pytest.mark.world
@@ -30,26 +31,6 @@ keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "LIGHTNING_ITWIN_ADDRES
 found = {key: os.environ[key] for key in keys}
 Path(sys.argv[1], f"{sys.argv[2]}-{os.environ['RANK']}").write_text(json.dumps(found))
 """
-FAIL = """
-import os, time
-if os.environ["RANK"] == "1":
-    raise ValueError("the detector is off")
-time.sleep(60)
-"""
-KILL = """
-import os, signal, time
-if os.environ["RANK"] == "1":
-    os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(60)
-"""
-LONG = """
-import os, sys, time
-from pathlib import Path
-Path(sys.argv[1], f"{sys.argv[2]}-{os.environ['RANK']}").write_text(str(os.getpid()))
-time.sleep(60)
-"""
-
-
 DRIVER = """
 import sys, time
 from pathlib import Path

@@ -17,6 +17,7 @@ from lightning_itwin.launch import JobSettings, SlurmJobLauncher, World, slurm_j
 from lightning_itwin.launch.local import process_start
 from lightning_itwin.launch.slurm_queue import SchedulerError, SlurmQueue
 from lightning_itwin.launch.world import KILLED
+from tests.launch.programs import FAIL, KILL, LONG
 from tests.launch.slurm_daemons import Slurm, wait_for
 
 SAY = """
@@ -26,24 +27,6 @@ keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "LIGHTNING_ITWIN_ADDRES
         "CUDA_VISIBLE_DEVICES", "GREETING", "FROM_SETUP")
 found = {key: os.environ.get(key) for key in keys}
 Path(sys.argv[1], f"{sys.argv[2]}-{os.environ['RANK']}").write_text(json.dumps(found))
-"""
-FAIL = """
-import os, time
-if os.environ["RANK"] == "1":
-    raise ValueError("the detector is off")
-time.sleep(60)
-"""
-KILL = """
-import os, signal, time
-if os.environ["RANK"] == "1":
-    os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(60)
-"""
-LONG = """
-import os, sys, time
-from pathlib import Path
-Path(sys.argv[1], f"{sys.argv[2]}-{os.environ['RANK']}").write_text(str(os.getpid()))
-time.sleep(60)
 """
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from lightning_itwin.datamodules import VirgoDataModule
 from lightning_itwin.datamodules.virgo.settings import SplitSettings
 from lightning_itwin.models import CoherentSubtractor
 from lightning_itwin.strain.simulator import VirgoSimulator
+from tests.models.two_ranks import run_two_ranks
 
 BAND_HZ = (10.0, 450.0)
 
@@ -108,16 +107,7 @@ def test_what_does_not_fit_is_refused(data: VirgoDataModule, tmp_path: Path) -> 
 
 @pytest.mark.world
 def test_two_processes_come_to_the_filter_of_one(checkpoint: Path, folder: Path) -> None:
-    script = Path(__file__).with_name("coherent_world.py")
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    first, second = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    first, second = run_two_ranks("coherent_world.py", folder, timeout_s=400.0)
     alone = CoherentSubtractor.load_from_checkpoint(checkpoint)
     taps = torch.from_numpy(alone.noise_filter.taps)
     assert torch.equal(first["taps"], second["taps"])

@@ -1,13 +1,11 @@
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 
 from tests.models.drought_toy import ToyHydro
 from tests.models.test_drought_forecaster import FORECASTS, trainer
+from tests.models.two_ranks import run_two_ranks
 
 
 @pytest.mark.world
@@ -15,16 +13,7 @@ def test_two_processes_share_a_calibration_a_page_and_a_file(tmp_path):
     xarray = pytest.importorskip("xarray")
     from lightning_itwin.models import DroughtForecaster
 
-    script = Path(__file__).with_name("drought_world.py")
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    first, second = run_two_ranks("drought_world.py", tmp_path)
     assert torch.equal(first["weights"], second["weights"])
     assert torch.equal(first["corrections"], second["corrections"])
     assert first["corrections"].any()

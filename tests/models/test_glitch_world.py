@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,21 +12,13 @@ from lightning_itwin.datamodules.virgo.settings import SplitSettings
 from lightning_itwin.models.glitch_flow import GlitchFlow
 from tests.models.glitch_instrument import RATE_HZ, write
 from tests.models.test_glitch_flow import RESPONSE, SMALL, data, trainer
+from tests.models.two_ranks import run_two_ranks
 
 
 @pytest.mark.world
 def test_two_processes_come_to_the_response_of_one(tmp_path: Path) -> None:
     write(tmp_path / "data_True_1.h5", 320.0, seed=1)
-    script = Path(__file__).with_name("glitch_world.py")
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    first, second = run_two_ranks("glitch_world.py", tmp_path)
     assert torch.equal(first["weights"], second["weights"])
     assert torch.equal(first["kernel"], second["kernel"])
     assert first["glitches"] == second["glitches"] > 0
