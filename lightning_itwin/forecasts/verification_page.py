@@ -79,7 +79,7 @@ def write_verification(
         examples: forecasts of single cells for fan charts.
 
     Returns:
-        The figures by name, for TensorBoard: ``writer.addfigure_card(f"test/{name}", figure, step)``.
+        The figures by name, for TensorBoard: ``writer.add_figure(f"test/{name}", figure, step)``.
 
     Raises:
         ValueError: there is no score: nothing that was forecast has come.
