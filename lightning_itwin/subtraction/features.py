@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -160,22 +161,26 @@ class FeatureLibrary:
             ]
         return found
 
-    def compute(self, witnesses: np.ndarray, features: Sequence[Feature]) -> np.ndarray:
+    def compute(
+        self, witnesses: np.ndarray, features: Sequence[Feature], inner: slice = slice(None)
+    ) -> np.ndarray:
         """Make features; samples within :attr:`reach` of an end know less than others.
 
         Args:
             witnesses: (W, T) float64.
             features: which.
+            inner: which samples are asked for; all by default.
 
         Returns:
-            (F, T) float64.
+            (F, T) float64, or as many samples as are asked for.
         """
-        made = np.empty((len(features), witnesses.shape[1]))
+        made = np.empty((len(features), len(range(witnesses.shape[1])[inner])))
         kept: dict[tuple[str, int], np.ndarray] = {}
 
         def cached(what: str, number: int) -> np.ndarray:
             if (what, number) not in kept:
-                kept[what, number] = getattr(self, f"_{what}")(witnesses[number], self.facts[number])
+                values = getattr(self, f"_{what}")(witnesses[number], self.facts[number])
+                kept[what, number] = values[inner]
             return kept[what, number]
 
         for row, feature in zip(made, features):
@@ -214,11 +219,16 @@ class FeatureLibrary:
 
     def _slow(self, values: np.ndarray, facts: WitnessFacts) -> np.ndarray:
         signal = require("scipy.signal", extra="virgo")
-        half = round(_LOW_PASS_S / 2 * self.sample_rate_hz)
-        window = ("kaiser", _LOW_PASS_BETA)
-        taps = signal.firwin(2 * half + 1, _LOW_PASS_HZ, window=window, fs=self.sample_rate_hz)
-        padded = np.pad((values - facts.mean) / facts.deviation, half, mode="edge")
+        taps = self._low_pass
+        padded = np.pad((values - facts.mean) / facts.deviation, len(taps) // 2, mode="edge")
         return signal.oaconvolve(padded, taps, mode="valid")
+
+    @cached_property
+    def _low_pass(self) -> np.ndarray:
+        signal = require("scipy.signal", extra="virgo")
+        taps = 2 * round(_LOW_PASS_S / 2 * self.sample_rate_hz) + 1
+        window = ("kaiser", _LOW_PASS_BETA)
+        return signal.firwin(taps, _LOW_PASS_HZ, window=window, fs=self.sample_rate_hz)
 
     def _gate(self, values: np.ndarray, facts: WitnessFacts) -> np.ndarray:
         signal = require("scipy.signal", extra="virgo")

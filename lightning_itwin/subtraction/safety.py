@@ -4,18 +4,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from lightning_itwin.optional import require
 from lightning_itwin.subtraction.cross_sums import INDEPENDENT, spectra
 
-_SEGMENT_S = 1.0
+SEGMENT_S = 1.0
 _WIDTH_HZ = 4.0  # over which power is summed before it is judged
 _DOUBT = 2.0  # standard errors from which a band is worse
 _PROOF = 3.0  # standard errors from which a band is better
 _DOUBTED_SHARE = 0.02  # of bands that are worse, from which bands have to be proven
 _CHANGED_SHARE = 0.25  # of bands that are worse, from which nothing is believed
 _SMALL = 1e-4  # relative change of power that is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a subtraction does to the power of the strain, by frequency, (N,) each.
+
+    Args:
+        active: whether the subtraction does anything there.
+        mean: mean over segments of ``(a - b) / (a + b)``.
+        error: its standard error.
+        louder: whether the strain becomes louder, by that mean or by the mean power.
+    """
+
+    active: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    louder: np.ndarray
+
+    @classmethod
+    def of(
+        cls, before: np.ndarray, after: np.ndarray, frequency_hz: np.ndarray, band_hz: tuple[float, float]
+    ) -> Comparison:
+        """Compare the power of segments.
+
+        Args:
+            before: without the subtraction, (S, N).
+            after: with it, (S, N).
+            frequency_hz: (N,).
+            band_hz: band of the prediction.
+        """
+        ndimage = require("scipy.ndimage", extra="virgo")
+        quiet = np.median(before, axis=0)
+        white = 1 / np.maximum(quiet, 1e-12 * max(float(quiet.max()), 1e-300))
+        width = _width(frequency_hz)
+        before, after = (
+            ndimage.uniform_filter1d(one * white, width, axis=1, mode="constant") for one in (before, after)
+        )
+        change = (after - before) / np.maximum(after + before, 1e-300)
+        mean = change.mean(axis=0)
+        error = change.std(axis=0) / np.sqrt(max(1.0, INDEPENDENT * len(change)))
+        inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
+        active = inside & (np.abs(mean) > _SMALL)
+        louder = active & ((mean > 0) | (after.mean(axis=0) > before.mean(axis=0)))
+        return cls(active=active, mean=mean, error=error, louder=louder)
+
+    @property
+    def worse_share(self) -> float:
+        """Share of the active frequencies that are worse by more than doubt."""
+        worse = self.active & (self.mean > _DOUBT * self.error)
+        return float(worse.sum() / max(1, int(self.active.sum())))
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether so many are worse that the instrument is another one."""
+        return self.worse_share > _CHANGED_SHARE
 
 
 def safe_noise(
@@ -38,33 +95,27 @@ def safe_noise(
     Returns:
         The noise that is safe to subtract, (T,), and the share of the band that was taken out.
     """
-    signal = require("scipy.signal", extra="virgo")
-    segment = min(len(strain), 2 * round(_SEGMENT_S * sample_rate_hz / 2))
+    segment = min(len(strain), 2 * round(SEGMENT_S * sample_rate_hz / 2))
     frequency_hz = np.fft.rfftfreq(segment, 1 / sample_rate_hz)
     before, after = np.abs(spectra(np.stack([strain, strain - noise]), segment)) ** 2
-    quiet = np.median(before, axis=0)
-    white = 1 / np.maximum(quiet, 1e-12 * max(float(quiet.max()), 1e-300))
-    width = 2 * round(_WIDTH_HZ / frequency_hz[1] / 2) + 1
-    kernel = np.ones((1, width)) / width
-    before, after = (signal.oaconvolve(one * white, kernel, mode="same", axes=1) for one in (before, after))
-    change = (after - before) / np.maximum(after + before, 1e-300)
-    mean = change.mean(axis=0)
-    error = change.std(axis=0) / np.sqrt(max(1.0, INDEPENDENT * len(change)))
-    inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
-    active = inside & (np.abs(mean) > _SMALL)
-    worse = active & (mean > _DOUBT * error)
-    share = worse.sum() / max(1, int(active.sum()))
-    if share > _CHANGED_SHARE:
+    found = Comparison.of(before, after, frequency_hz, band_hz)
+    if found.is_changed:
         return np.zeros_like(noise), 1.0
-    doubted = share > _DOUBTED_SHARE
-    louder = (mean > 0) | (after.mean(axis=0) > before.mean(axis=0))
-    harmful = active & (louder | (mean > -_PROOF * error)) if doubted else active & louder
+    doubted = found.worse_share > _DOUBTED_SHARE
+    unproven = found.active & (found.mean > -_PROOF * found.error)
+    harmful = found.louder | unproven if doubted else found.louder
     if not harmful.any():
         return noise, 0.0
     # What is taken out reaches over to the next frequencies, so that a line does not leak through the edge.
+    width = _width(frequency_hz)
     near = np.convolve(harmful, np.ones(width), mode="same") > 0 if doubted else harmful
     taper = np.hanning(7)[1:-1]
     kept = np.where(near, 0.0, np.convolve(~near, taper / taper.sum(), mode="same"))
     weight = np.interp(np.fft.rfftfreq(len(noise), 1 / sample_rate_hz), frequency_hz, kept)
     safe = np.fft.irfft(np.fft.rfft(noise) * weight, len(noise))
+    inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
     return safe, float((harmful & inside).sum() / max(1, int(inside.sum())))
+
+
+def _width(frequency_hz: np.ndarray) -> int:
+    return 2 * round(_WIDTH_HZ / frequency_hz[1] / 2) + 1
