@@ -33,8 +33,9 @@ class GlitchFlow(GlitchOutputs):
     """Glitches of the whitened strain, given witness channels: their mean, samples, and a veto.
 
     The mean is that of a saturation before a linear path, solved in closed form from sums over the training
-    windows before the first step; it is exactly 0 where every witness is quiet. What it leaves of an
-    event, and events without any witness, are distributions that two flows learn by flow matching.
+    windows before the first step; it is exactly 0 where every witness is quiet. What it leaves of an event
+    is a distribution that a flow learns by flow matching. Without witnesses, glitches are drawn between those
+    that were seen.
 
     Logged metrics: ``train/loss``; ``val/loss``, ``val/mismatch_median``,
     ``val/residual_snr_below_5_fraction`` and ``val/unwitnessed_altered_median``, where the truth is known;
@@ -45,7 +46,7 @@ class GlitchFlow(GlitchOutputs):
         num_witnesses: witness channels W.
         sample_rate_hz: sample rate.
         response: the mean.
-        generator: the flows.
+        generator: the distributions.
         veto: what becomes of samples.
         learning_rate: highest learning rate of AdamW; it rises over 100 steps and falls as a cosine.
 
@@ -138,7 +139,7 @@ class GlitchFlow(GlitchOutputs):
             ).to(self.explained)
         self._collect()
         if not self.prepared:
-            self.generator.prepare(self._means, self._targets)
+            self.generator.prepare(self._means, self._targets, bool(self.noisy_target))
             self.prepared.fill_(True)
 
     def training_step(self, batch: GlitchBatch, batch_idx: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Distribution of glitches: around the mean that the witnesses predict, and without witnesses."""
 
-# B events, N samples of an event, K components
+# B events, N samples of an event
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from lightning_itwin.models.glitch_latent_flow import LatentFlow
+from lightning_itwin.models.glitch_population import GlitchPopulation
 from lightning_itwin.models.glitch_settings import GeneratorSettings
 
 # Of the mean's shape, what the rest depends on; with more, a thousand events are learned by heart.
 _SHAPE_CONDITIONS = 2
-_SHIFT_SAMPLES, _LOUDER = 1.5, 0.1  # by which events vary in training
 
 
 class GlitchGenerator(nn.Module):
-    """Two flows, each in the span of leading singular vectors.
+    """Two distributions: of what the witnesses leave open of an event, and of events themselves.
 
-    Singular vectors of the series span the same space as those of its short-time Fourier transform, an
-    isometry, with fewer coordinates; and white noise stays white. One flow is the distribution of what the
-    predicted mean leaves of an event, given that mean's SNR and rough shape; the other that of events
-    themselves, as a shape of unit norm and the logarithm of its SNR.
+    The first is a flow in the span of leading singular vectors of what the predicted mean leaves of events,
+    given that mean's SNR and rough shape. Singular vectors of the series span the same space as those of
+    its short-time Fourier transform, an isometry, with fewer coordinates; and white noise stays white. The
+    second is a :class:`GlitchPopulation`.
 
     Args:
         samples: samples N of an event.
@@ -35,73 +35,51 @@ class GlitchGenerator(nn.Module):
     def __init__(self, samples: int, settings: GeneratorSettings) -> None:
         super().__init__()
         self.samples = samples
-        components = min(settings.components, samples)
         left = min(settings.residual_components, samples)
-        self.register_buffer("basis", torch.zeros(components, samples))
+        self.register_buffer("basis", torch.zeros(_SHAPE_CONDITIONS, samples))
         self.register_buffer("residual_basis", torch.zeros(left, samples))
         self.register_buffer("size_law", torch.ones(2))
-        self.residual = LatentFlow(left, _SHAPE_CONDITIONS + 1, settings.width // 2, settings.blocks)
-        self.population = LatentFlow(components + 1, 0, settings.width, settings.blocks)
+        self.residual = LatentFlow(left, _SHAPE_CONDITIONS + 1, settings.width, settings.blocks)
+        self.population = GlitchPopulation(
+            samples, settings.components, settings.neighbours, settings.neighbour_spread
+        )
 
     @torch.no_grad()
-    def prepare(self, mean: Tensor, event: Tensor) -> None:
-        """Set the vectors and the scales.
+    def prepare(self, mean: Tensor, event: Tensor, noisy: bool) -> None:
+        """Set the vectors and the scales, and take the events.
 
         Args:
             mean: predicted whitened events, (B, N).
             event: the events, (B, N).
+            noisy: whether these lie in noise; the population is then that of their means.
         """
         _leading(event / event.norm(dim=1, keepdim=True).clamp(min=1e-12), self.basis)
         self.size_law.copy_(_size_law(mean.norm(dim=1), (event - mean).norm(dim=1)))
         _leading((event - mean) / self._scale(mean), self.residual_basis)
         self.residual.standardise(self._residual_values(mean, event), self.conditions(mean))
-        self.population.standardise(self._shape_values(event), event.new_zeros(len(event), 0))
+        self.population.prepare(mean if noisy else event)
 
     def conditions(self, mean: Tensor) -> Tensor:
         """Give what the residual depends on: rough shape and logarithm of the SNR of the mean, (B, 3)."""
         norm = mean.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        return torch.cat([mean @ self.basis[:_SHAPE_CONDITIONS].T / norm, norm.log()], dim=1)
+        return torch.cat([mean @ self.basis.T / norm, norm.log()], dim=1)
 
     def loss(self, mean: Tensor, event: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Give the loss of both flows.
+        """Give the loss of the flow.
 
         Args:
             mean: predicted whitened events, (B, N).
             event: the events, (B, N).
             generator: of noise and times.
         """
-        nothing = event.new_zeros(len(event), 0)
-        return self.residual.loss(
-            self._residual_values(mean, event), self.conditions(mean), generator
-        ) + self.population.loss(self._shape_values(self._varied(event, generator)), nothing, generator)
+        return self.residual.loss(self._residual_values(mean, event), self.conditions(mean), generator)
 
     def sample_residual(self, mean: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw coordinates of what the prediction leaves in ``residual_basis``, one a row."""
         return self.residual.sample(self.conditions(mean), steps, generator) * self._scale(mean)
 
-    def sample_events(self, count: int, steps: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw whitened events without witnesses, (count, N)."""
-        drawn = self.population.sample(self.basis.new_zeros(count, 0), steps, generator)
-        shape = drawn[:, :-1] / drawn[:, :-1].norm(dim=1, keepdim=True).clamp(min=1e-12)
-        return (shape * drawn[:, -1:].exp()) @ self.basis
-
-    def _varied(self, event: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Move events by up to a few samples and change their loudness a little: there are few of them."""
-        shift, louder = (
-            torch.randn(len(event), 1, generator=generator, device=event.device, dtype=event.dtype)
-            for _ in range(2)
-        )
-        turns = torch.fft.rfftfreq(event.shape[1], device=event.device) * shift * _SHIFT_SAMPLES
-        turned = torch.fft.rfft(event) * torch.exp(-2j * torch.pi * turns)
-        return torch.fft.irfft(turned, event.shape[1]) * (_LOUDER * louder).exp()
-
     def _residual_values(self, mean: Tensor, event: Tensor) -> Tensor:
         return (event - mean) @ self.residual_basis.T / self._scale(mean)
-
-    def _shape_values(self, event: Tensor) -> Tensor:
-        inside = event @ self.basis.T
-        norm = inside.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        return torch.cat([inside / norm, norm.log()], dim=1)
 
     def _scale(self, mean: Tensor) -> Tensor:
         absolute, relative = self.size_law

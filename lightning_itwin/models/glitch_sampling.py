@@ -65,21 +65,20 @@ class GlitchSampling(LightningModule):
         pieces = pieces - cut_events(mean, events.centre, self.event_samples) * (events.snr > 0)[..., None]
         return add_events(mean.expand(num_samples, -1, -1), pieces, events.centre)
 
-    @torch.no_grad()
     def sample_population(
-        self, count: int, steps: int | None = None, generator: torch.Generator | None = None
+        self, count: int, lowest_snr: float = 0.0, generator: torch.Generator | None = None
     ) -> Tensor:
         """Draw whitened glitches without witnesses, for mock data.
 
         Args:
             count: how many.
-            steps: of the sampler; those of the settings if not given.
-            generator: of the noise.
+            lowest_snr: quieter ones are drawn anew.
+            generator: of the random numbers.
 
         Returns:
-            (count, N); the loudest time is in the middle.
+            (count, N); the loudest time is about in the middle.
         """
-        return self.generator.sample_events(count, steps or self.settings.steps, generator)
+        return self.generator.population.sample(count, lowest_snr, generator)
 
     def events(self, mean: Tensor) -> Events:
         """Find the events of predicted glitches, (B, T)."""

@@ -1,4 +1,4 @@
-"""Settings of GlitchFlow beside those of its response: the flows, and what becomes of samples."""
+"""Settings of GlitchFlow beside those of its response: the distributions, and what becomes of samples."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ class GeneratorSettings:
         event_s: length of an event.
         events: events of a window, at most; louder ones first.
         lowest_snr: of the predicted mean, below which nothing counts as an event.
-        components: singular vectors that span the events.
-        residual_components: singular vectors that span what the mean leaves of them.
-        width: of the network of the events' velocity; that of the rest is half as wide.
-        blocks: of these networks.
+        residual_components: singular vectors that span what the mean leaves of events.
+        width: of the network of the velocity.
+        blocks: of that network.
         events_per_step: events of a training step; those of all windows seen are drawn with replacement.
         steps: steps of the sampler, two evaluations each.
         target: ``glitch`` learns from the truth, where batches know it; ``strain`` from the strain, whose
             noise is then taken off the spread; ``auto`` takes the truth where there is one.
+        components: complex singular vectors that span the envelopes of glitches without witnesses.
+        neighbours: glitches between which a new one lies, without witnesses.
+        neighbour_spread: how far it may lie from one of them, in units of how far the others do.
 
     Raises:
         ValueError: a value is outside its range.
@@ -30,26 +32,31 @@ class GeneratorSettings:
     event_s: float = 1.0
     events: int = 3
     lowest_snr: float = 1.0
-    components: int = 64
     residual_components: int = 64
-    width: int = 256
+    width: int = 128
     blocks: int = 3
     events_per_step: int = 256
     steps: int = 4
     target: Literal["auto", "glitch", "strain"] = "auto"
+    components: int = 32
+    neighbours: int = 6
+    neighbour_spread: float = 0.35
 
     def __post_init__(self) -> None:
         sizes = {
             name: getattr(self, name)
             for name in (
-                *("events", "components", "residual_components"),
-                *("width", "blocks", "events_per_step", "steps"),
+                *("events", "residual_components", "width", "blocks", "events_per_step", "steps"),
+                *("components", "neighbours"),
             )
         }
         if min(sizes.values()) < 1:
             raise ValueError(f"Each of these must be at least 1: {sizes}.")
-        if self.event_s <= 0 or self.lowest_snr <= 0:
-            raise ValueError(f"event_s and lowest_snr must be > 0, not {self.event_s} and {self.lowest_snr}.")
+        if min(self.event_s, self.lowest_snr, self.neighbour_spread) <= 0:
+            raise ValueError(
+                "event_s, lowest_snr and neighbour_spread must be > 0, not "
+                f"{self.event_s}, {self.lowest_snr} and {self.neighbour_spread}."
+            )
         if self.target not in ("auto", "glitch", "strain"):
             raise ValueError(f"target must be 'auto', 'glitch' or 'strain', not {self.target!r}.")
 

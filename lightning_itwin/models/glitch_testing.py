@@ -57,7 +57,7 @@ class GlitchTesting(GlitchSampling):
             noise = torch.Generator(device=self.device).manual_seed(0)
             real = self._with_noise(true, noise)
             figures["two_sample_auc"] = two_sample_auc(real, self._with_noise(drawn, noise))
-            mock = self.sample_population(len(true), generator=noise)
+            mock = self.sample_population(len(true), self.veto.snr, noise)
             figures["population_two_sample_auc"] = two_sample_auc(real, self._with_noise(mock, noise))
             figures["coverage_80_percent"] = float(((rank > 0.1) & (rank < 0.9)).double().mean())
         for name, value in figures.items():
