@@ -23,6 +23,8 @@ ROWS = {
     "unwitnessed_altered_95_percent": "the same, 95 % quantile",
     "two_sample_auc": "two-sample AUC, generated against true",
     "population_two_sample_auc": "the same, generated without witnesses",
+    "population_best_match_median": "best match with a training glitch, median: generated without witnesses",
+    "best_match_median": "the same of true glitches",
     "coverage_80_percent": "coverage of 80 % intervals",
     "veto_auc": "veto, area under the ROC",
     "false_vetoes_at_95_percent_efficiency": "quiet windows vetoed at 95 % efficiency",
@@ -35,6 +37,7 @@ GOALS = {
     "residual_snr_below_5_fraction": ">= 0.95",
     "unwitnessed_altered_median": "<= 0.005",
     "two_sample_auc": "<= 0.55",
+    "population_two_sample_auc": "<= 0.55",
 }
 
 
@@ -103,25 +106,26 @@ def told(arguments: argparse.Namespace, columns: dict[str, dict[str, float]]) ->
         lines.append(f"| {words} | {GOALS.get(name, '')} | {values} |")
     worst = max(columns[head]["mismatch_median"] for head in heads)
     auc = max(columns[head].get("two_sample_auc", float("nan")) for head in heads)
+    alone = max(columns[head].get("population_two_sample_auc", float("nan")) for head in heads)
     left = min(columns[head]["residual_snr_below_5_fraction"] for head in heads)
     altered = max(columns[head]["unwitnessed_altered_median"] for head in heads)
     lines += [
         "",
         f"Worst of all columns: mismatch {100 * worst:.2f} %, left with SNR < 5 {100 * left:.1f} %, altered "
-        f"without a witness {100 * altered:.3f} %, two-sample AUC {auc:.3f}.",
+        f"without a witness {100 * altered:.3f} %, two-sample AUC {auc:.3f}, {alone:.3f} without witnesses.",
     ]
     return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--instruments", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--instruments", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--train_seed", type=int, default=1)
-    parser.add_argument("--test_seed", type=int, default=101)
+    parser.add_argument("--test_seed", type=int, default=202)
     parser.add_argument("--train_s", type=float, default=4096.0)
     parser.add_argument("--test_s", type=float, default=4096.0)
     parser.add_argument("--glitches_per_hour", type=float, default=720.0)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument(
         "--no_strain_target", action="store_true", help="leave out the training without truth"

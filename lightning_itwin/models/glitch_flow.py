@@ -40,7 +40,9 @@ class GlitchFlow(GlitchOutputs):
     Logged metrics: ``train/loss``; ``val/loss``, ``val/mismatch_median``,
     ``val/residual_snr_below_5_fraction`` and ``val/unwitnessed_altered_median``, where the truth is known;
     under ``test/`` all of ``WindowScores.summary``, ``test/two_sample_auc`` of conditional samples,
-    ``test/population_two_sample_auc``, ``test/coverage_80_percent`` and the veto's efficiency.
+    ``test/population_two_sample_auc``, ``test/best_match_median`` of true events with any of the training,
+    ``test/population_best_match_median`` of drawn ones, ``test/coverage_80_percent`` and the veto's
+    efficiency.
 
     Args:
         num_witnesses: witness channels W.

@@ -122,6 +122,20 @@ class GlitchPopulation(nn.Module):
             )
         return torch.cat(drawn)[:count]
 
+    @torch.no_grad()
+    def best_match(self, events: Tensor) -> Tensor:
+        """Give the largest match of each event with any glitch that was seen, either sign: 1 repeats it.
+
+        Args:
+            events: whitened, (B, N).
+
+        Returns:
+            (B,).
+        """
+        seen = self._events(self.seen)
+        one, other = (given / given.norm(dim=1, keepdim=True) for given in (events.to(seen), seen))
+        return (one @ other.T).abs().amax(dim=1)
+
     def _drawn(self, count: int, generator: torch.Generator | None) -> Tensor:
         device = self.seen.device
         rows = torch.randint(len(self.seen), (count,), generator=generator, device=device)
@@ -129,10 +143,13 @@ class GlitchPopulation(nn.Module):
         first = self.seen[rows]
         away = self.seen[self.near[rows]] - first[:, None]
         away[..., _PHASE] = torch.remainder(away[..., _PHASE] + torch.pi, 2 * torch.pi) - torch.pi
-        new = (first + self.width / math.sqrt(self.neighbours) * (normal * away).sum(dim=1)).double()
-        real, imaginary = new[:, _PARAMETERS:].chunk(2, dim=1)
+        return self._events(first + self.width / math.sqrt(self.neighbours) * (normal * away).sum(dim=1))
+
+    def _events(self, rows: Tensor) -> Tensor:
+        rows = rows.double()
+        real, imaginary = rows[:, _PARAMETERS:].chunk(2, dim=1)
         basis = torch.complex(*self.basis.double().chunk(2))
-        log_snr, centre, log_frequency, rate, phase = new[:, :_PARAMETERS].split(1, dim=1)
+        log_snr, centre, log_frequency, rate, phase = rows[:, :_PARAMETERS].split(1, dim=1)
         envelope = torch.complex(real, imaginary) @ basis
         events = from_chirplets(Chirplets(log_snr, centre, log_frequency, rate, phase, envelope))
         return events.to(self.basis)

@@ -59,6 +59,8 @@ class GlitchTesting(GlitchSampling):
             figures["two_sample_auc"] = two_sample_auc(real, self._with_noise(drawn, noise))
             mock = self.sample_population(len(true), self.veto.snr, noise)
             figures["population_two_sample_auc"] = two_sample_auc(real, self._with_noise(mock, noise))
+            matches = (self.generator.population.best_match(one).median() for one in (true, mock))
+            figures["best_match_median"], figures["population_best_match_median"] = map(float, matches)
             figures["coverage_80_percent"] = float(((rank > 0.1) & (rank < 0.9)).double().mean())
         for name, value in figures.items():
             if not math.isnan(value):

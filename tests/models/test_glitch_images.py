@@ -16,6 +16,8 @@ from lightning_itwin.strain.energy_images import cluster_sizes
 
 h5py = pytest.importorskip("h5py")
 
+PUBLISHED = 16_836_660
+
 
 def test_clusters_of_neighbouring_events_stay_apart() -> None:
     images = np.zeros((2, 4, 4))
@@ -27,17 +29,39 @@ def test_clusters_of_neighbouring_events_stay_apart() -> None:
 
 def test_the_network_keeps_the_size_and_is_positive() -> None:
     torch.manual_seed(0)
-    network = AttentionUNet(3, base_channels=4)
+    network = AttentionUNet(3, base_channels=8)
     image = network(torch.rand(2, 3, 64, 64))
     assert image.shape == (2, 1, 64, 64)
     assert (image > 0).all()
 
 
+def test_the_layout_is_the_published_one() -> None:
+    # What the published code counts at 8 witnesses and 64 channels
+    with torch.device("meta"):
+        network = AttentionUNet(8)
+    assert sum(weights.numel() for weights in network.parameters()) == PUBLISHED
+    with pytest.raises(ValueError, match="multiple of 8, not 20"):
+        AttentionUNet(8, base_channels=20)
+
+
+def test_attention_is_that_of_every_pixel_to_every_other() -> None:
+    torch.manual_seed(0)
+    layer = AttentionUNet(3, base_channels=16).attention[2]
+    skip, below = torch.randn(2, 2, 16, 4, 4)
+    assert torch.equal(layer(skip, below), skip)  # before training
+    torch.nn.init.constant_(layer.gamma, 0.7)
+    query, key, value = layer.query(skip), layer.key(below), layer.value(below)
+    score = torch.einsum("bcij,bckl->bijkl", query, key).flatten(3).softmax(dim=-1).view(2, 4, 4, 4, 4)
+    wanted = skip + 0.7 * torch.einsum("bijkl,bckl->bcij", score, value)
+    torch.testing.assert_close(layer(skip, below), wanted)
+
+
 def test_the_weights_are_initialised_after_the_layers_exist() -> None:
     torch.manual_seed(0)
     network = AttentionUNet(3, base_channels=16)
-    layer = network.down[2].layers[0]
-    assert float(layer.weight.std()) == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.05)
+    layer = network.down[2][0].layers[0]
+    # The gain of a leaky ReLU of slope 0.01, as PyTorch defines it
+    assert float(layer.weight.std()) == pytest.approx((2 / (1 + 0.01**2) / (9 * 32)) ** 0.5, rel=0.05)
     assert not network.outer.bias.any()
 
 
@@ -61,7 +85,7 @@ def write(path: Path) -> Path:
 def test_it_trains_and_predicts_on_the_published_format(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     data = EnergyImageDataModule(str(write(tmp_path / "images.h5")), batch_size=4)
-    model = GlitchImageUNet(num_witnesses=2, base_channels=4, learning_rate=1e-2)
+    model = GlitchImageUNet(num_witnesses=2, base_channels=8, learning_rate=1e-2)
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=20,
@@ -82,4 +106,4 @@ def test_it_trains_and_predicts_on_the_published_format(tmp_path: Path) -> None:
     assert image.shape == (4, 1, 16, 16)
     assert float(model.strain_scale) == pytest.approx(data.scale[0])
     with pytest.raises(ValueError, match="num_witnesses=2"):
-        trainer.fit(GlitchImageUNet(num_witnesses=5, base_channels=4), data)
+        trainer.fit(GlitchImageUNet(num_witnesses=5, base_channels=8), data)
