@@ -37,7 +37,7 @@ class GlitchFlow(GlitchOutputs):
     is a distribution that a flow learns by flow matching. Without witnesses, glitches are drawn between those
     that were seen.
 
-    Logged metrics: ``train/loss``; ``val/loss``, ``val/mismatch_median``,
+    Logged metrics: ``train/loss``; ``val/mismatch_median``,
     ``val/residual_snr_below_5_fraction`` and ``val/unwitnessed_altered_median``, where the truth is known;
     under ``test/`` all of ``WindowScores.summary``, ``test/two_sample_auc`` of conditional samples,
     ``test/population_two_sample_auc``, ``test/best_match_median`` of true events with any of the training,

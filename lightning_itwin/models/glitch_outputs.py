@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_itwin.models.glitch_scores import veto_probability
 from lightning_itwin.models.glitch_testing import GlitchTesting
-from lightning_itwin.models.logged_figures import log_figures
+from lightning_itwin.models.logged_figures import log_figures, log_texts
 from lightning_itwin.models.weights_digest import weights_digest
 from lightning_itwin.strain.glitch_batch import GlitchBatch
 
@@ -87,4 +87,5 @@ class GlitchOutputs(GlitchTesting):
             explained = sorted(zip(names, self.explained.tolist()), key=lambda one: -one[1])
             figures = outputs.finish(ranking=[one for one in explained if one[1] > 0])
             log_figures(self.trainer.loggers, figures, self.global_step)
+            log_texts(self.trainer.loggers, outputs.texts, self.global_step)
         self.trainer.strategy.barrier("GlitchFlow.predict.written")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,14 +14,19 @@ from lightning_itwin.metrics.two_sample import area_under_roc, two_sample_auc
 from lightning_itwin.models.glitch_events import cut_events
 from lightning_itwin.models.glitch_sampling import GlitchSampling
 from lightning_itwin.models.glitch_scores import WindowScores, veto_probability
+from lightning_itwin.models.logged_figures import log_figures
+from lightning_itwin.optional import available
 from lightning_itwin.strain.glitch_batch import GlitchBatch
 
 _FEWEST_FOR_AUC = 40
 _COVERED = 16  # leading directions of what the mean leaves
+_DRAWN = 3  # events in a figure
 
 
 class GlitchTesting(GlitchSampling):
     """The hooks of validation and test of ``GlitchFlow``; they measure where the truth is known."""
+
+    sample_rate_hz: float
 
     def on_validation_epoch_start(self) -> None:
         self._begin()
@@ -65,10 +71,13 @@ class GlitchTesting(GlitchSampling):
         for name, value in figures.items():
             if not math.isnan(value):
                 self.log(f"test/{name}", value, sync_dist=True)
+        if self.trainer.is_global_zero and self.trainer.loggers and available("matplotlib"):
+            log_figures(self.trainer.loggers, self._figures(scores), self.global_step)
 
     def _begin(self) -> None:
         self._rows: list[WindowScores] = []
         self._events_seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._shown: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def _score(self, batch: GlitchBatch, generate: bool) -> None:
@@ -95,11 +104,38 @@ class GlitchTesting(GlitchSampling):
         counts = (scores.inner > 0) & (scores.snr >= self.veto.snr) & (events.snr[:, 0] > 0)
         counts &= (centre[:, 0] >= half) & (centre[:, 0] <= mean.shape[1] - half)
         self._events_seen.append((truth[counts], first[0][counts], rank[counts]))
+        if sum(len(one) for one, _ in self._shown) < _DRAWN:
+            self._shown.append((truth[counts].cpu(), first[:, counts].cpu()))
 
     def _joined(self) -> WindowScores | None:
         rows = torch.cat([one.rows() for one in self._rows]) if self._rows else torch.zeros(0, 7)
         joined = self._gather(rows.to(self.device))
         return WindowScores.of_rows(joined.cpu()) if len(joined) else None
+
+    def _figures(self, scores: WindowScores) -> dict[str, Any]:
+        """Draw generated glitches beside true ones, and the veto, by tag."""
+        from lightning_itwin.subtraction.report import figures, generated_figures
+        from lightning_itwin.subtraction.report.evidence import VetoCurve
+
+        found = {}
+        dead, caught = (one.numpy() for one in scores.veto_curve(self.veto.snr))
+        threshold = scores.veto.sort(descending=True).values.numpy()
+        curve = VetoCurve(
+            threshold=threshold, dead_time=dead[1:], efficiency={"glitches with a witness": caught[1:]}
+        )
+        found["test/veto"] = figures.veto_figure(curve)
+        truth = torch.cat([one for one, _ in self._shown])[:_DRAWN]
+        samples = torch.cat([one for _, one in self._shown], dim=1)[:, :_DRAWN]
+        if len(truth):
+            noise = torch.Generator().manual_seed(0)
+            mock = self.sample_population(len(truth), self.veto.snr).cpu()
+            kinds = {"true": truth, "from witnesses": samples[0], "without any": mock}
+            found["test/samples"] = generated_figures.samples_figure(
+                truth.numpy(), samples.numpy(), self.sample_rate_hz
+            )
+            columns = {name: self._with_noise(one, noise).numpy() for name, one in kinds.items()}
+            found["test/scans"] = generated_figures.generated_scans_figure(columns, self.sample_rate_hz)
+        return found
 
     @staticmethod
     def _with_noise(events: Tensor, generator: torch.Generator) -> Tensor:

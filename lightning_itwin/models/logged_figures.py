@@ -1,4 +1,4 @@
-"""Figures for the Trainer's loggers."""
+"""Figures and texts for the Trainer's loggers."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ def log_figures(loggers: Iterable[Any], figures: Mapping[str, Any], step: int) -
     for tag, figure in figures.items():
         for taker in takers:
             taker.add_figure(tag, figure, global_step=step, close=False)
+
+
+def log_texts(loggers: Iterable[Any], texts: Mapping[str, str], step: int) -> None:
+    """Give texts to every logger that takes them, as TensorBoard's does, which shows Markdown.
+
+    Args:
+        loggers: of the Trainer.
+        texts: Markdown by tag.
+        step: global step.
+    """
+    takers = [logger.experiment for logger in loggers if hasattr(logger.experiment, "add_text")]
+    for tag, text in texts.items():
+        for taker in takers:
+            taker.add_text(tag, text, global_step=step)

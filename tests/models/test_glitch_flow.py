@@ -38,10 +38,9 @@ def trainer(folder: Path, **options: Any) -> Trainer:
         max_epochs=2,
         default_root_dir=folder,
         num_sanity_val_steps=0,
-        logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **options,
+        **{"logger": False, **options},
     )
 
 
@@ -126,6 +125,30 @@ def test_predict_writes_a_cleaned_strain_and_vetoes(
     assert len(lines) > 50
 
 
+def test_tensorboard_gets_figures_and_words(
+    trained: tuple[GlitchFlow, GlitchDataModule, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model, _, folder = trained
+    object.__setattr__(model, "veto", VetoSettings(folder=str(tmp_path / "out")))
+    module = data(folder, seed=2, split=SplitSettings(train=0.0, val=0.0, test=1.0))
+    module.load_state_dict(trained[1].state_dict())
+    for stage in ("test", "predict"):
+        runner = trainer(tmp_path, logger=TensorBoardLogger(tmp_path, name="", version=stage))
+        runner.test(model, module, verbose=False) if stage == "test" else runner.predict(model, module)
+    tested, predicted = (
+        EventAccumulator(str(tmp_path / stage)).Reload().Tags() for stage in ("test", "predict")
+    )
+    assert {"test/samples", "test/scans", "test/veto"} <= set(tested["images"])
+    assert {"scan_1", "asd", "range", "veto"} <= set(predicted["images"])
+    assert {f"report/{name}/text_summary" for name in ("summary", "bands", "made")} <= set(
+        predicted["tensors"]
+    )
+
+
 def test_a_strain_without_truth_trains_it_too(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     module = data(tmp_path, truth=False, split=SplitSettings(train=0.8, val=0.2, test=0.0))
@@ -136,6 +159,10 @@ def test_a_strain_without_truth_trains_it_too(tmp_path: Path) -> None:
     batch = next(iter(module.val_dataloader()))
     drawn = model.sample(batch.witnesses, 8, generator=torch.Generator().manual_seed(0))
     assert torch.isfinite(drawn).all()
+    # Mock glitches are those that were predicted: the noise around them, of unit variance, is not in them.
+    mock = model.sample_population(200, generator=torch.Generator().manual_seed(0))
+    quiet = mock[:, :16].square().mean().sqrt()
+    assert float(quiet) < 0.5
 
 
 def test_the_truth_is_asked_for_where_there_is_none(tmp_path: Path) -> None:

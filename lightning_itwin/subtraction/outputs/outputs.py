@@ -28,7 +28,7 @@ from lightning_itwin.subtraction.outputs.veto_list import VetoList, write_veto_l
 from lightning_itwin.subtraction.report.evidence import Subtraction
 from lightning_itwin.subtraction.report.foretold import foretold_vetoes
 from lightning_itwin.subtraction.report.measure import LEAST_S, measure
-from lightning_itwin.subtraction.report.page import About, write_report
+from lightning_itwin.subtraction.report.page import About, report_texts, write_report
 from lightning_itwin.subtraction.report.truth import read_truth
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class SubtractionOutputs:
         self._parts_folder = self.folder / f".{CLEANED}.parts"
         self._noise = OverlapAdd(self._parts_folder, data.clock.samples, part)
         self._vetoes: list[np.ndarray] = []
+        self.texts: dict[str, str] = {}
         (self._parts_folder / f"part-{part}.vetoes.json").unlink(missing_ok=True)
 
     @classmethod
@@ -258,7 +259,7 @@ class SubtractionOutputs:
 
         Returns:
             The report's figures by name, for a logger; none where matplotlib is not installed, or no stretch
-            is long enough for a report.
+            is long enough for a report. What the report says beside them is in ``texts`` then.
 
         Raises:
             ValueError: no noise was predicted.
@@ -276,7 +277,9 @@ class SubtractionOutputs:
                 notes=self.data.warnings,
                 facts=facts or {},
             )
-            figures = write_report(self.folder, measure(subtraction, ranking), about)
+            evidence = measure(subtraction, ranking)
+            figures = write_report(self.folder, evidence, about)
+            self.texts = report_texts(evidence, about)
         self.remove_parts()
         return figures
 

@@ -150,3 +150,17 @@ def signed(value: float) -> str:
     ('+2.0', '−2.0')
     """
     return f"{value:+.1f}".replace("-", "−")
+
+
+def band_cells(spectra: Spectra) -> list[list[str]]:
+    """Give the table of the bands as words: its head, then a row a band."""
+    rows = band_rows(spectra)
+    ideal = any(row.ideal is not None for row in rows)
+    head = ["band", "rms before", "rms after", "power removed", *(["ideally"] if ideal else []), "worst 1 Hz"]
+    lines = [head]
+    for row in rows:
+        cells = [f"{row.low_hz:.0f} to {row.high_hz:.0f} Hz", f"{row.before:.3g}", f"{row.after:.3g}"]
+        cells += [f"{100 * row.removed:.1f} %"]
+        cells += [f"{100 * row.ideal:.1f} %"] if row.ideal is not None else []
+        lines.append([*cells, f"{signed(100 * (row.worst_ratio - 1))} %"])
+    return lines

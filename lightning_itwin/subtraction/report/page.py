@@ -24,7 +24,7 @@ from lightning_itwin.pages import (
 from lightning_itwin.strain.segments import write_text
 from lightning_itwin.subtraction.report.catalogue import Drawing, drawings
 from lightning_itwin.subtraction.report.evidence import Evidence
-from lightning_itwin.subtraction.report.numbers import band_rows, mean_range, recovered_fraction, signed
+from lightning_itwin.subtraction.report.numbers import band_cells, band_rows, mean_range, recovered_fraction
 from lightning_itwin.subtraction.report.words import GLOSSARY, findings, headline
 
 if TYPE_CHECKING:
@@ -134,19 +134,40 @@ def _page(evidence: Evidence, about: About, drawn: Sequence[Drawing], files: Map
 
 
 def _bands_table(evidence: Evidence) -> str:
-    rows = band_rows(evidence.spectra)
-    ideal = any(row.ideal is not None for row in rows)
-    head = "<th scope=col class=text>band</th><th scope=col>rms before</th><th scope=col>rms after</th>"
-    head += "<th scope=col>power removed</th>" + ("<th scope=col>ideally</th>" if ideal else "")
-    head += "<th scope=col>worst 1 Hz</th>"
+    head, *rows = band_cells(evidence.spectra)
+    heads = "".join(f"<th scope=col{' class=text' * (not at)}>{cell}</th>" for at, cell in enumerate(head))
     lines = []
-    for row in rows:
-        cells = [f"{row.before:.3g}", f"{row.after:.3g}", f"{100 * row.removed:.1f} %"]
-        cells += [f"{100 * row.ideal:.1f} %"] if row.ideal is not None else []
-        cells += [f"{signed(100 * (row.worst_ratio - 1))} %"]
+    for band, *cells in rows:
         told = "".join(f"<td>{cell}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row">{row.low_hz:.0f} to {row.high_hz:.0f} Hz</th>{told}</tr>')
-    return f'<table class="bands"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+        lines.append(f'<tr><th scope="row">{band}</th>{told}</tr>')
+    return f'<table class="bands"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+
+
+def report_texts(evidence: Evidence, about: About) -> dict[str, str]:
+    """Give what the page says beside its figures, as Markdown by name, for TensorBoard.
+
+    Args:
+        evidence: what was measured.
+        about: what the page says of the subtraction.
+    """
+    found = [
+        f"- **{one.question}**: {one.answer} {one.unit}".rstrip()
+        + (f" ({one.verdict[0]})" if one.verdict else "")
+        + f"; {one.why}."
+        for one in findings(evidence, about.signal_subtracted)
+    ]
+    told = [headline(evidence), "\n".join(found), "\n".join(f"- {note}" for note in about.notes)]
+    made = [["", ""], *([name, value] for name, value in _facts(evidence, about).items())]
+    return {
+        "report/summary": "\n\n".join(one for one in told if one),
+        "report/bands": _markdown(band_cells(evidence.spectra)),
+        "report/made": _markdown(made),
+    }
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _facts(evidence: Evidence, about: About) -> dict[str, str]:
