@@ -1,7 +1,8 @@
 """One step of a folded flow in either direction, feature-major: what is done to a chunk of rows."""
 
 # F features, I identity features, T = F - I transformed ones, H hidden units, C context features, R rows of a
-# chunk, W width of a per-event value: 1 for the rows of one event, R where each row has its own context
+# chunk, W width of a per-event value: 1 for the rows of one event, R where each row has its own context, and
+# else the events that have as many rows each, one after the other
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ class StepRule(NamedTuple):
     activation: Any
     inverse: bool
     products: torch.dtype | None  # of the large matrix products; None: that of the flow
+    stream: torch.dtype | None = None  # of the hidden units between blocks; None: that of the flow
 
 
 class BlockWeights(NamedTuple):
@@ -71,7 +73,7 @@ class EventWeights:
     num_blocks: int
 
     def __call__(self, context_RC: Tensor | None) -> EventValues:
-        """Work on contexts (W, C), one an event or one a row."""
+        """Work on contexts (W, C)."""
         if context_RC is None or self.initial_context is None:
             return EventValues(self.initial_bias[:, None], (None,) * self.num_blocks)
         context_CR = context_RC.t()
@@ -172,6 +174,8 @@ def _step(
         coupling.activation,
         inverse,
         products if products != dtype else None,
+        # A GPU waits for its memory there; on a core the products alone count.
+        products if products != dtype and coupling.final.device.type == "cuda" else None,
     )
     return Step(rule, weights, event)
 
@@ -192,16 +196,17 @@ def run_step(
         The same two after the step; the features' order is the coupling layer's.
     """
     features, num_identity = rule.num_features, rule.num_identity
+    rows = state_FR.shape[1]
     entered = weights.entry @ state_FR
     values = entered[:features] + weights.entry_bias
-    hidden = entered[features:] + event.initial
+    hidden = _streamed(rule, entered[features:] + _of_rows(event.initial, rows))
     for block, gate in zip(weights.blocks, event.gates):
         temps = hidden
         if block.scale is not None and block.offset is not None:
             temps = hidden * block.scale + block.offset
         temps = _product(rule, block.first, rule.activation(temps)) + block.first_bias
         temps = _product(rule, block.second, rule.activation(temps)) + block.second_bias
-        hidden = hidden + temps if gate is None else hidden + temps * gate
+        hidden = _streamed(rule, hidden + (temps if gate is None else temps * _of_rows(gate, rows)))
     parameters = _product(rule, weights.final, hidden) + weights.final_bias
     planes = parameters.view(-1, features - num_identity, parameters.shape[1]).unbind()
     bins = rule.num_bins
@@ -219,4 +224,15 @@ def run_step(
 def _product(rule: StepRule, weight: Tensor, hidden: Tensor) -> Tensor:
     if rule.products is None:
         return weight @ hidden
-    return (weight @ hidden.to(rule.products)).to(hidden.dtype)
+    return (weight @ hidden.to(rule.products)).float()
+
+
+def _streamed(rule: StepRule, hidden: Tensor) -> Tensor:
+    return hidden if rule.stream is None else hidden.to(rule.stream)
+
+
+def _of_rows(value_HW: Tensor, rows: int) -> Tensor:
+    width = value_HW.shape[1]
+    if width in (1, rows):
+        return value_HW
+    return value_HW[:, :, None].expand(-1, -1, rows // width).flatten(1)
