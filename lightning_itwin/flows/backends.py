@@ -7,13 +7,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from lightning_itwin.cuda_graph import record
 from lightning_itwin.flows import native
 from lightning_itwin.flows.compiling import compiled
-from lightning_itwin.flows.steps import Direction, EventValues, run_step
+from lightning_itwin.flows.steps import Direction, EventValues, affine, run_step, run_step_by_rows
 
 CHOICES = ("auto", "native", "inductor", "no")
 _CPU_ROWS = 512
@@ -68,7 +67,7 @@ class TorchBackend:
                         step.rule, step.weights, value, states[place], sums[place]
                     )
             for span, state, total in zip(spans, states, sums):
-                out[span] = torch.addmm(self.direction.exit_bias, self.direction.exit_matrix, state).t()
+                out[span] = affine(self.direction.exit_bias, self.direction.exit_matrix, state).t()
                 logabsdet[span] = total
 
     def _take(self, state_FR: Tensor) -> StepFunction:
@@ -160,7 +159,7 @@ class _Graph:
             total = state.new_full((events * size,), direction.logabsdet)
             for step, value in zip(direction.steps, values):
                 state, total = step_function(step.rule, step.weights, value, state, total)
-            exit_FR = torch.addmm(direction.exit_bias, direction.exit_matrix, state)
+            exit_FR = affine(direction.exit_bias, direction.exit_matrix, state)
             return exit_FR.t().contiguous(), total
 
         self._graph, (exit_RF, total) = record(whole, like.device)
@@ -200,8 +199,9 @@ def make_backend(direction: Direction, choice: str, chunk_rows: int | None) -> T
     if choice == "no":
         return TorchBackend(direction, chunk_rows)
     if choice == "inductor" or (choice == "auto" and on_cuda):
-        step = compiled(run_step)
-        return (GraphBackend if on_cuda else TorchBackend)(direction, chunk_rows, step)
+        if on_cuda:
+            return GraphBackend(direction, chunk_rows, compiled(run_step_by_rows))
+        return TorchBackend(direction, chunk_rows, compiled(run_step))
     if native.serves(direction):
         try:
             return NativeBackend(direction, chunk_rows)

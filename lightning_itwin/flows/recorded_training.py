@@ -127,6 +127,9 @@ class _Replay(torch.autograd.Function):
         ctx.call = None
         recorded.slope.copy_(slope)
         recorded.backward.replay()
-        found = iter(recorded.gradients)
+        # The optimizer keeps what it is given: copies, a few launches for all of them.
+        there = [gradient for gradient in recorded.gradients if gradient is not None]
+        copies = iter(torch._foreach_mul(there, 1.0))
+        found = iter([None if gradient is None else next(copies) for gradient in recorded.gradients])
         given = [next(found) if each is not None and each.requires_grad else None for each in recorded.given]
         return (None, *given, *found)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lightning_itwin.flows.folding import Affine, Coupling, FoldedFlow
 from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
@@ -27,7 +28,6 @@ class StepRule(NamedTuple):
     activation: Any
     inverse: bool
     products: torch.dtype | None  # of the large matrix products; None: that of the flow
-    stream: torch.dtype | None = None  # of the hidden units between blocks; None: that of the flow
 
 
 class BlockWeights(NamedTuple):
@@ -174,8 +174,6 @@ def _step(
         coupling.activation,
         inverse,
         products if products != dtype else None,
-        # A GPU waits for its memory there; on a core the products alone count.
-        products if products != dtype and coupling.final.device.type == "cuda" else None,
     )
     return Step(rule, weights, event)
 
@@ -195,20 +193,85 @@ def run_step(
     Returns:
         The same two after the step; the features' order is the coupling layer's.
     """
-    features, num_identity = rule.num_features, rule.num_identity
     rows = state_FR.shape[1]
-    entered = weights.entry @ state_FR
-    values = entered[:features] + weights.entry_bias
-    hidden = _streamed(rule, entered[features:] + _of_rows(event.initial, rows))
+    values = affine(weights.entry_bias, weights.entry[: rule.num_features], state_FR)
+    hidden = weights.entry[rule.num_features :] @ state_FR + _of_rows(event.initial, rows)
     for block, gate in zip(weights.blocks, event.gates):
         temps = hidden
         if block.scale is not None and block.offset is not None:
             temps = hidden * block.scale + block.offset
         temps = _product(rule, block.first, rule.activation(temps)) + block.first_bias
         temps = _product(rule, block.second, rule.activation(temps)) + block.second_bias
-        hidden = _streamed(rule, hidden + (temps if gate is None else temps * _of_rows(gate, rows)))
+        hidden = hidden + (temps if gate is None else temps * _of_rows(gate, rows))
     parameters = _product(rule, weights.final, hidden) + weights.final_bias
-    planes = parameters.view(-1, features - num_identity, parameters.shape[1]).unbind()
+    return _splines(rule, values, parameters, logabsdet_R)
+
+
+def run_step_by_rows(
+    rule: StepRule, weights: StepWeights, event: EventValues, state_FR: Tensor, logabsdet_R: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Take a chunk of rows through one step on a GPU: the same as ``run_step``, its hidden units (R, H).
+
+    So laid out, bias and activation belong to the matrix product before them. Between blocks the units are
+    kept in the precision of the products: a GPU waits for its memory there. The features stay in the flow's.
+    """
+    rows, own = state_FR.shape[1], state_FR.dtype
+    kept = rule.products or own
+    values = affine(weights.entry_bias, weights.entry[: rule.num_features], state_FR)
+    hidden = state_FR.t() @ weights.entry[rule.num_features :].t() + _of_rows(event.initial, rows).t()
+    hidden = hidden.to(kept)
+    for block, gate in zip(weights.blocks, event.gates):
+        temps = hidden
+        if block.scale is not None and block.offset is not None:
+            temps = (hidden * block.scale.t() + block.offset.t()).to(kept)
+        temps = rule.activation(temps)
+        bias = block.first_bias[:, 0].to(kept)
+        if rule.activation is functional.relu:
+            temps = linear_relu(temps, block.first, bias)
+        else:
+            temps = rule.activation(torch.addmm(bias, temps, block.first.t()))
+        added = (temps @ block.second.t()).to(own) + block.second_bias.t()
+        hidden = (hidden + (added if gate is None else added * _of_rows(gate, rows).t())).to(kept)
+    parameters = (weights.final @ hidden.t()).to(own) + weights.final_bias
+    return _splines(rule, values, parameters, logabsdet_R)
+
+
+def affine(bias: Tensor, matrix: Tensor, state_FR: Tensor) -> Tensor:
+    """Apply a map whose log-determinant is counted: in full precision, whatever torch is told of products.
+
+    Args:
+        bias: (F, 1).
+        matrix: (F, F).
+        state_FR: (F, R).
+    """
+    if state_FR.device.type == "cpu":
+        return torch.addmm(bias, matrix, state_FR)
+    # TensorFloat-32 would be another map than the one whose determinant is known.
+    return (matrix[:, :, None] * state_FR).sum(1) + bias
+
+
+@torch.library.custom_op("lightning_itwin::linear_relu", mutates_args=())
+def linear_relu(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Give relu(rows weight^T + bias) in one launch, which a compiler would take apart.
+
+    Args:
+        rows: (R, H).
+        weight: (G, H).
+        bias: (G,).
+    """
+    return torch._addmm_activation(bias, rows, weight.t())
+
+
+@linear_relu.register_fake
+def _(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return rows.new_empty(len(rows), len(weight))
+
+
+def _splines(
+    rule: StepRule, values: Tensor, parameters: Tensor, logabsdet_R: Tensor
+) -> tuple[Tensor, Tensor]:
+    num_identity = rule.num_identity
+    planes = parameters.view(-1, rule.num_features - num_identity, parameters.shape[1]).unbind()
     bins = rule.num_bins
     outputs, logabsdet_TR = rational_quadratic_spline(
         values[num_identity:],
@@ -224,11 +287,7 @@ def run_step(
 def _product(rule: StepRule, weight: Tensor, hidden: Tensor) -> Tensor:
     if rule.products is None:
         return weight @ hidden
-    return (weight @ hidden.to(rule.products)).float()
-
-
-def _streamed(rule: StepRule, hidden: Tensor) -> Tensor:
-    return hidden if rule.stream is None else hidden.to(rule.stream)
+    return (weight @ hidden.to(rule.products)).to(hidden.dtype)
 
 
 def _of_rows(value_HW: Tensor, rows: int) -> Tensor:

@@ -19,6 +19,7 @@ from lightning_itwin.flows.compiling import compiled
 from lightning_itwin.flows.folding import UnknownPartError, flat, fold, nflows_name
 from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
 from lightning_itwin.flows.recorded_training import RecordedDensity
+from lightning_itwin.flows.steps import affine
 
 _COUPLING = "transforms.coupling.PiecewiseRationalQuadraticCouplingTransform"
 
@@ -89,7 +90,7 @@ class TrainingFlow:
         state = inputs.t()
         sums = []
         for k, coupling in enumerate(self._couplings):
-            values = torch.addmm(biases[k], matrices[k], state)
+            values = affine(biases[k], matrices[k], state)
             count = coupling.num_identity_features
             parameters = _parameters(coupling.transform_net, values[:count], initials[k], gates[k])
             outputs, step_logabsdet = spline(
@@ -101,7 +102,7 @@ class TrainingFlow:
             )
             state = torch.cat((values[:count], outputs))
             sums.append(step_logabsdet)
-        noise = torch.addmm(biases[-1], matrices[-1], state).t()
+        noise = affine(biases[-1], matrices[-1], state).t()
         return self._base.log_prob(noise, embedded) + torch.stack(sums).sum(0) + logabsdet
 
     def _repeatable(self) -> bool:

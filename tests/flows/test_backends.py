@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -10,22 +11,28 @@ import torch
 pytest.importorskip("nflows")
 
 from lightning_itwin.flows import accelerate, backends
-from lightning_itwin.flows.steps import run_step
+from lightning_itwin.flows.steps import run_step, run_step_by_rows
 from tests import stand_in_graph
 from tests.flows.roughened import small_flow
 
 
 @pytest.mark.parametrize(("events", "samples"), [(1, 1000), (5, 150), (3, 64), (7, 700), (2, 1000)])
-@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("step", [run_step, run_step_by_rows])
+@pytest.mark.parametrize(
+    "kind",
+    [{}, {"context_features": None}, {"batch_norm": True, "activation": "elu", "tail_bound": 1.0}],
+    ids=["plain", "without context", "as DINGO builds them"],
+)
 def test_events_go_through_graphs_together_and_come_out_alone(
-    events: int, samples: int, conditional: bool, monkeypatch: pytest.MonkeyPatch
+    events: int, samples: int, step: Any, kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "record", stand_in_graph.record)
-    flow = small_flow(context_features=6 if conditional else None).double()
+    flow = small_flow(**kind).double()
+    conditional = "context_features" not in kind
     plain = accelerate(flow, compile="no")
     graphs = accelerate(flow, compile="no", chunk_rows=400)
     forward, inverse, base = graphs._parts
-    made = [backends.GraphBackend(part.direction, 400, run_step) for part in (forward, inverse)]
+    made = [backends.GraphBackend(part.direction, 400, step) for part in (forward, inverse)]
     graphs._parts = (*made, base)
     context = torch.randn(events, 6, dtype=torch.float64) if conditional else None
     rows = (events if conditional else 1) * samples
