@@ -213,8 +213,8 @@ def memory_table() -> list[str]:
 def on_gpu(names: list[str], rounds: int) -> tuple[list[str], list[str]]:
     lines = [
         f"{GPU_EVENTS} events x {GPU_SAMPLES} samples with their densities, median of {rounds}. nflows at "
-        f"{GPU_EVENTS} x {NFLOWS_SAMPLES}, in float32. Memory above the flow's weights: the folded ones of both "
-        "directions and the graphs, without the result. In bfloat16 the hidden units alone are rounded.",
+        f"{GPU_EVENTS} x {NFLOWS_SAMPLES}, in float32. Memory above the flow's weights: the folded ones of "
+        "both directions and the graphs, without the result. In bfloat16 the hidden units alone are rounded.",
         "",
         "| size | products | us a sample and event | nflows' time over ours | all, s | one event, ms "
         "| MiB above the weights |",
