@@ -50,9 +50,7 @@ class TrainingFlow:
             self.fallback_reason = str(unknown)
             warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
             return
-        own = set(map(id, flow._embedding_net.parameters()))
-        parameters = [parameter for parameter in flow.parameters() if id(parameter) not in own]
-        self._recorded = RecordedDensity(self._log_prob, parameters)
+        self._recorded = RecordedDensity(self._log_prob, list(flow.parameters()))
         self._fused_spline = compiled(_torch_spline, dynamic=None)
 
     def _arrange(self) -> None:
@@ -106,9 +104,10 @@ class TrainingFlow:
         return self._base.log_prob(noise, embedded) + torch.stack(sums).sum(0) + logabsdet
 
     def _repeatable(self) -> bool:
-        # no random number is drawn and no running mean changed
+        # no random number is drawn, no running mean changed, and all that is trained lies inside
         blocks = [block for net in _nets(self._couplings) for block in net.blocks]
-        return not any(block.training and (block.use_batch_norm or block.dropout.p > 0) for block in blocks)
+        changing = any(block.training and (block.use_batch_norm or block.dropout.p > 0) for block in blocks)
+        return not changing and next(self.flow._embedding_net.parameters(), None) is None
 
     def _linear_layers(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """Build the matrices of all linear layers at once, the orders of the coupling layers in them.
@@ -176,7 +175,7 @@ def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     built at once, so are the context's products, and the spline is one function with its own gradient, native
     on the CPU in float32, and without masks and synchronisation elsewhere. On a GPU it is compiled, and
     forward and backward pass of steps of one shape are CUDA graphs, recorded at the second step, unless
-    dropout or batch norms are at work.
+    dropout, batch norms or an embedding net of the flow's own are at work.
 
     Args:
         flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through
