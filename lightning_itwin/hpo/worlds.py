@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_itwin import strategy_names
-from lightning_itwin.hpo.launchers import submits_jobs
 from lightning_itwin.hpo.open_study import OpenStudy, dump_yaml
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialSpec
 from lightning_itwin.launch import World
+from lightning_itwin.launch.by_name import submits_jobs
+from lightning_itwin.launch.world import import_path
 from lightning_itwin.meters import host
 
 _STRATEGIES = {entry.name: entry for entry in strategy_names.STRATEGY_NAMES}
@@ -63,11 +63,6 @@ class Places:
         return {**threads, "CUDA_VISIBLE_DEVICES": ",".join(mine)}
 
 
-def import_path() -> str:
-    """Give a ``PYTHONPATH`` with which a trial can import what lies beside the user's script."""
-    return os.pathsep.join(dict.fromkeys(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")])))
-
-
 def find_places(plan: StudyPlan, gpus: int) -> Places:
     """Share this machine among the slots.
 
@@ -80,7 +75,7 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
     """
     needed = plan.parallel_trials * plan.workers_per_trial
     accelerator = plan.accelerator
-    jobs = submits_jobs(plan)
+    jobs = submits_jobs(plan.launcher)
     if accelerator == "auto" and jobs:  # what this machine has says nothing about those of a job
         accelerator = "gpu" if plan.asks_for_gpus else "cpu"
     if accelerator == "auto":

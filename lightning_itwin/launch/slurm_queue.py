@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lightning_itwin.launch.world import SchedulerError
+
 CALL_S = 60.0
 _EVERY_S = 10.0
 _WAITING = (
@@ -40,10 +42,6 @@ _NEVER = (
     "QOSNotAllowed",
     "launch failed requeued held",
 )
-
-
-class SchedulerError(OSError):
-    """SLURM refuses a job, or cannot be reached; the message says what it said."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import textwrap
 from pathlib import Path
@@ -15,8 +14,8 @@ pytest.importorskip("submitit")
 
 from lightning_itwin.launch import JobSettings, SlurmJobLauncher, World, slurm_jobs
 from lightning_itwin.launch.local import process_start
-from lightning_itwin.launch.slurm_queue import SchedulerError, SlurmQueue
-from lightning_itwin.launch.world import KILLED
+from lightning_itwin.launch.slurm_queue import SlurmQueue
+from lightning_itwin.launch.world import KILLED, SchedulerError
 from tests.launch.programs import FAIL, KILL, LONG
 from tests.launch.slurm_daemons import Slurm, wait_for
 
@@ -278,6 +277,8 @@ def test_the_script_stands_alone(fake: FakeSlurm, tmp_path: Path, monkeypatch: p
 
 def test_a_machine_without_slurm_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SchedulerError, match="there is no sbatch on this machine"):
-        SlurmJobLauncher()
-    assert os.environ["PATH"] == str(tmp_path)
+    made = SlurmJobLauncher()
+    assert "#SBATCH --nodes=2" in made.describe(world(tmp_path, "x", SAY))
+    for do in (made.check, made.start):
+        with pytest.raises(SchedulerError, match="there is no sbatch on this machine"):
+            do(world(tmp_path, "x", SAY))
