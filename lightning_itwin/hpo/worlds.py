@@ -13,7 +13,7 @@ from lightning_itwin import strategy_names
 from lightning_itwin.hpo.open_study import OpenStudy, dump_yaml
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialSpec
-from lightning_itwin.launch import World
+from lightning_itwin.launch import World, job_settings
 from lightning_itwin.launch.by_name import submits_jobs
 from lightning_itwin.launch.world import import_path
 from lightning_itwin.meters import host
@@ -76,14 +76,15 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
     needed = plan.parallel_trials * plan.workers_per_trial
     accelerator = plan.accelerator
     jobs = submits_jobs(plan.launcher)
-    if accelerator == "auto" and jobs:  # what this machine has says nothing about those of a job
-        accelerator = "gpu" if plan.asks_for_gpus else "cpu"
-    if accelerator == "auto":
+    if jobs:
+        try:
+            accelerator = job_settings(plan.job).accelerator(accelerator)
+        except ValueError as error:
+            raise StudyError(str(error)) from None
+    elif accelerator == "auto":
         accelerator = "gpu" if gpus else "cpu"
     names: tuple[str, ...] = ()
     scheduled = plan.launcher != "local"
-    if accelerator == "gpu" and jobs and not plan.asks_for_gpus:
-        raise StudyError("accelerator gpu: say how many GPUs a job gets on each node with --gpus-per-node")
     if accelerator == "gpu" and not scheduled:
         if gpus < needed:
             raise StudyError(

@@ -7,18 +7,20 @@ jobs: by its programs, or by its Python bindings where they alone are there.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning_itwin.launch.condor_events import CondorState, read_state
 from lightning_itwin.launch.condor_script import (
     events_file,
-    script_file,
     script_text,
     submit_text,
     write_files,
@@ -66,16 +68,14 @@ class CondorLauncher:
         Raises:
             SchedulerError: it does not, or is not here.
         """
-        text = submit_text(world, self.settings)
-        path = write_files(world, text, script_text(world, self.settings))
-        try:
+        with tempfile.TemporaryDirectory() as place:
+            placed = dataclasses.replace(world, log=Path(place) / "job.log")
+            text = submit_text(placed, self.settings)
+            path = write_files(placed, text, script_text(placed, self.settings))
             if shutil.which("condor_submit") is None:
                 _description(text)
             elif (told := _run("condor_submit", "-dry-run", "/dev/null", str(path))).returncode:
                 raise SchedulerError(f"HTCondor refuses the job: {_words(told.stderr)}")
-        finally:
-            for one in (path, script_file(world)):
-                one.unlink()
 
     def start(self, world: World, after: Sequence[Submitted] = ()) -> CondorWorld:
         """Submit a world.
@@ -102,6 +102,10 @@ class CondorLauncher:
             return None
         return self.attach(Submitted(job=state.job, world=world))
 
+    def living(self, worlds: Sequence[World]) -> Sequence[CondorWorld]:
+        """Take over those of these worlds' jobs that wait or run."""
+        return [job for world in worlds if (job := self.adopt(world)) is not None]
+
     def attach(self, submitted: Submitted) -> CondorWorld:
         """Take over a job by its number, even if it has ended meanwhile."""
         return CondorWorld(submitted, self.settings)
@@ -117,12 +121,13 @@ class CondorWorld:
         submitted: the world, and the number of its job's cluster.
         settings: what the job asked for.
 
-    ``waits`` says whether it waits for its turn.
+    ``waits`` says whether it waits for its turn, ``lives`` whether it waits or runs.
     """
 
     def __init__(self, submitted: Submitted, settings: JobSettings) -> None:
         self.submitted = submitted
         self.waits = True
+        self.lives: bool | None = None
         self._world = submitted.world
         self._settings = settings
         self._submitted_s = time.monotonic()
@@ -164,6 +169,7 @@ class CondorWorld:
 
     def _look(self) -> WorldEnd | None:
         end, state = script_end(self._world), self._state()
+        self.lives = None if state is None else state.lives and end is None
         self.waits = end is None and (state is None or state.name == "waiting")
         if end is not None:
             return ended(self._world, end.code, self._seen_s())

@@ -14,6 +14,8 @@ _OURS = (
     *("requeue", "executable", "log", "machine_count", "queue", "request_cpus", "request_gpus", "universe"),
 )
 _GPUS = ("gpus", "gpus_per_task", "gres")
+_MEMORY = ("mem", "mem_per_cpu", "mem_per_gpu", "request_memory")
+_LARGE = (*_GPUS, *_MEMORY, "exclusive")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -67,11 +69,36 @@ class JobSettings:
         """Whether each job gets GPUs."""
         return bool(self.gpus_per_node or set(self.more) & set(_GPUS))
 
+    def accelerator(self, wanted: str) -> str:
+        """Give what a job computes on; what this machine has says nothing about that.
+
+        >>> JobSettings(gpus_per_node=4).accelerator("auto"), JobSettings().accelerator("auto")
+        ('gpu', 'cpu')
+
+        Args:
+            wanted: ``"auto"``, ``"cpu"`` or ``"gpu"``.
+
+        Raises:
+            ValueError: GPUs are wanted, and none asked for.
+        """
+        if wanted == "gpu" and not self.asks_for_gpus:
+            raise ValueError(
+                "accelerator gpu: say how many GPUs a job gets on each node with --gpus-per-node"
+            )
+        return "gpu" if wanted == "gpu" or (wanted == "auto" and self.asks_for_gpus) else "cpu"
+
     @property
-    def without_gpus(self) -> JobSettings:
-        """The settings of a job that measures nothing: it needs neither GPUs nor nodes of its own."""
-        kept = {key: value for key, value in self.more.items() if key not in (*_GPUS, "exclusive")}
-        return dataclasses.replace(self, gpus_per_node=None, more=kept)
+    def for_one_process(self) -> JobSettings:
+        """The settings of a job of one process that measures nothing: no GPUs, little memory, shared nodes.
+
+        >>> small = JobSettings(gpus_per_node=4, memory="400GB", more={"exclusive": True}).for_one_process
+        >>> small.gpus_per_node, small.memory, small.more
+        (None, '4GB', {})
+        """
+        names = {key: key.replace("-", "_") for key in self.more}
+        kept = {key: value for key, value in self.more.items() if names[key] not in _LARGE}
+        memory = "4GB" if self.memory or set(names.values()) & set(_MEMORY) else None
+        return dataclasses.replace(self, gpus_per_node=None, memory=memory, pending_s=None, more=kept)
 
     @property
     def time_s(self) -> int | None:

@@ -10,6 +10,7 @@ import contextlib
 import math
 import re
 import shlex
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from lightning_itwin.launch.job_end import bad_end, ended
 from lightning_itwin.launch.job_files import TIMED_OUT, clear, script_end
 from lightning_itwin.launch.job_settings import JobSettings
-from lightning_itwin.launch.slurm_queue import GONE, JobState, SlurmQueue, find_job, slurm
+from lightning_itwin.launch.slurm_queue import GONE, JobState, SlurmQueue, find_jobs, slurm
 from lightning_itwin.launch.slurm_script import job_name, script_text, write_script
 from lightning_itwin.launch.world import KILLED, SchedulerError, Submitted, World, WorldEnd
 from lightning_itwin.optional import require
@@ -72,9 +73,10 @@ class SlurmJobLauncher:
         Raises:
             SchedulerError: it refuses it; the message is its own.
         """
-        script = write_script(world, script_text(world, self.settings))
-        told = slurm("sbatch", "--test-only", str(script))
-        script.unlink()
+        with tempfile.TemporaryDirectory() as place:
+            script = Path(place) / "job.sbatch"
+            script.write_text(self.script(world), encoding="utf-8")
+            told = slurm("sbatch", "--test-only", str(script))
         if told.returncode:
             raise SchedulerError(f"SLURM refuses the job: {_words(told.stderr)}")
 
@@ -100,8 +102,16 @@ class SlurmJobLauncher:
         Raises:
             SchedulerError: SLURM does not answer, so that nobody can tell.
         """
-        found = find_job(job_name(world)) if world.mark else None
-        return None if found is None else self._running(world, found[0])
+        return next(iter(self.living([world])), None)
+
+    def living(self, worlds: Sequence[World]) -> Sequence[SlurmJobWorld]:
+        """Take over those of these worlds' jobs that wait or run; SLURM is asked once for all.
+
+        Raises:
+            SchedulerError: SLURM does not answer, so that nobody can tell.
+        """
+        named = {job_name(world): world for world in worlds if world.mark}
+        return [self._running(named[name], job) for name, job in find_jobs(named).items()]
 
     def attach(self, submitted: Submitted) -> SlurmJobWorld:
         """Take over a job by its number, even if it has ended meanwhile."""
@@ -123,7 +133,7 @@ class SlurmJobWorld:
         settings: what it asked for.
         queue: that tells where it stands.
 
-    ``waits`` says whether it waits for its turn, as far as is known.
+    ``waits`` says whether it waits for its turn, as far as is known; ``lives`` whether it waits or runs.
     """
 
     def __init__(self, submitted: Submitted, settings: JobSettings, queue: SlurmQueue) -> None:
@@ -137,6 +147,7 @@ class SlurmJobWorld:
         self._over_s: float | None = None
         self._end: WorldEnd | None = None
         self.waits = True
+        self.lives: bool | None = None
 
     def poll(self) -> WorldEnd | None:
         """Give the world's end, or None while its job waits or runs.
@@ -175,6 +186,7 @@ class SlurmJobWorld:
         if code == 0:
             return self._ended(code)
         state = self._queue.state(self.job, within_s=None if code is None else 1.0)
+        self.lives = None if state is None else state.waits or state.goes_on
         over = code is not None or (state is not None and not state.waits and not state.goes_on)
         if over and self._over_s is None:
             self._over_s = time.monotonic()
@@ -240,8 +252,8 @@ def _submit(script: Path, name: str) -> str:
     for number in range(_TRIES):
         if number:
             time.sleep(_PAUSE_S)
-            if (found := find_job(name)) is not None:
-                return found[0]
+            if (found := find_jobs([name]).get(name)) is not None:
+                return found
         told = slurm("sbatch", "--parsable", str(script))
         if not told.returncode:
             return told.stdout.strip().partition(";")[0]

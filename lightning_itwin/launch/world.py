@@ -116,10 +116,14 @@ class Submitted:
 
 
 class RunningJob(RunningWorld, Protocol):
-    """A world that was submitted as a job."""
+    """A world that was submitted as a job.
+
+    ``waits`` says whether it waits for its turn, ``lives`` whether it waits or runs; None while nobody tells.
+    """
 
     submitted: Submitted
     waits: bool
+    lives: bool | None
 
 
 class JobLauncher(Launcher, Protocol):
@@ -153,6 +157,13 @@ class JobLauncher(Launcher, Protocol):
 
     def adopt(self, world: World) -> RunningJob | None:
         """Take over a job that waits or runs; None where there is none."""
+
+    def living(self, worlds: Sequence[World]) -> Sequence[RunningJob]:
+        """Take over those of these worlds' jobs that wait or run.
+
+        Raises:
+            SchedulerError: the scheduler does not answer, so that nobody can tell.
+        """
 
     def attach(self, submitted: Submitted) -> RunningJob:
         """Take over a job by its number, even if it has ended meanwhile."""

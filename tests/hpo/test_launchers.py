@@ -23,7 +23,7 @@ from lightning_itwin.launch.by_name import adopt, submits_jobs
 PROGRAMS = {
     "srun": "",
     "sbatch": "echo 17",
-    "squeue": "echo '17|PENDING|Priority'",
+    "squeue": "[ $2 = -o ] && echo '17|itwin-0001-abc' || echo '17|PENDING|Priority'",
     "scancel": "",
 }
 

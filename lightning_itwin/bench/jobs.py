@@ -1,0 +1,165 @@
+"""The trainings of a sweep as jobs of a scheduler: found again, submitted, followed by a report, awaited."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from lightning_itwin.bench.job_list import CellJob, JobList, read_jobs
+from lightning_itwin.bench.plan import Cell
+from lightning_itwin.bench.run import Sweep, write_outcome
+from lightning_itwin.bench.settle import settle
+from lightning_itwin.launch import JobLauncher, RunningJob, Submitted, World
+from lightning_itwin.records import RunOutcome
+
+_EVERY_S = 1.0
+
+
+class SweepJobs:
+    """The jobs of one sweep.
+
+    Args:
+        sweep: whose trainings they are.
+        launcher: that submits them.
+        name: of the launcher.
+        report: world that makes the report.
+        report_launcher: that submits it.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        launcher: JobLauncher,
+        name: str,
+        report: World,
+        report_launcher: JobLauncher,
+    ) -> None:
+        self._sweep = sweep
+        self._launcher = launcher
+        self._report = report
+        self._report_launcher = report_launcher
+        self._list = dataclasses.replace(read_jobs(sweep.folder) or JobList(launcher=name), launcher=name)
+        self.living: dict[Cell, RunningJob] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many of the jobs wait for their turn, as far as is known."""
+        return sum(job.waits for job in self.living.values())
+
+    def find(self) -> None:
+        """Find the jobs of an earlier call: those that live are known from now on, the others' ends written.
+
+        Raises:
+            SchedulerError: the scheduler does not answer, so that nobody can tell.
+        """
+        folder = self._sweep.folder
+        missing = {self._sweep.world(cell).log: cell for cell in self._sweep.missing()}
+        worlds = [self._sweep.world(cell) for cell in missing.values()]
+        for job in self._launcher.living(worlds):
+            cell = missing.pop(job.submitted.world.log)
+            self.living[cell] = job
+            self._remember(cell, job)
+        gone = {name: job for name, job in self._list.cells.items() if job.cell in missing.values()}
+        settle(folder, dataclasses.replace(self._list, cells=gone))
+
+    def scripts(self, cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
+        """Yield the name and the script of every job that ``submit`` would submit.
+
+        Args:
+            cells: to be trained.
+        """
+        jobs = [job.submitted for job in self.living.values()]
+        for cell in cells:
+            world = self._sweep.world(cell)
+            jobs.append(Submitted(job=f"JOB_OF_{cell.name}", world=world))
+            yield cell.name, self._launcher.script(world)
+        if jobs:
+            yield "report", self._report_launcher.script(self._report, jobs)
+
+    def submit(self, cells: Iterable[Cell]) -> Iterator[tuple[Cell, RunOutcome | None]]:
+        """Submit the jobs of cells, then that of the report; yield each cell, and how it ended if at once.
+
+        Raises:
+            SchedulerError: the scheduler takes no more; what it has taken stays, and the report follows that.
+        """
+        try:
+            for cell in cells:
+                world = self._sweep.prepare(cell)
+                if isinstance(world, RunOutcome):
+                    yield cell, world
+                    continue
+                self.living[cell] = self._launcher.start(world)
+                self._remember(cell, self.living[cell])
+                yield cell, None
+        finally:
+            self._submit_report()
+
+    def wait(self, announce: Callable[[str], None]) -> Iterator[tuple[Cell, RunOutcome]]:
+        """Wait for the jobs; yield how each training ended, as it has ended.
+
+        Args:
+            announce: told how many wait and run, when that changes.
+        """
+        told = ""
+        while self.living:
+            for cell, job in list(self.living.items()):
+                if (end := job.poll()) is not None:
+                    del self.living[cell]
+                    yield cell, write_outcome(self._sweep.folder, cell, end)
+            now = f"{self.waiting} wait, {len(self.living) - self.waiting} run"
+            if now != told:
+                announce(told := now)
+            if self.living:
+                time.sleep(_EVERY_S)
+
+    def withdraw_report(self) -> None:
+        """Withdraw the job of the report: who has waited makes it at once."""
+        if (job := self._report_launcher.adopt(self._report)) is not None:
+            job.stop()
+
+    def cancel_command(self) -> str:
+        """Give the command line that ends the jobs that live."""
+        jobs = [job.submitted for job in self.living.values()]
+        return self._launcher.cancel_command(jobs)
+
+    @property
+    def report_log(self) -> Path:
+        """Where the job of the report says what it found."""
+        return self._report.log
+
+    def _remember(self, cell: Cell, job: RunningJob) -> None:
+        submitted = job.submitted
+        known = CellJob(job=submitted.job, cell=cell, timeout_s=submitted.world.timeout_s)
+        self._list = self._list.with_cell(known)
+        self._list.write(self._sweep.folder)
+
+    def _submit_report(self) -> None:
+        """Have the report follow all jobs that live, and withdraw an earlier one that follows fewer."""
+        if not self.living:
+            return
+        self.withdraw_report()
+        jobs = [job.submitted for job in self.living.values()]
+        job = self._report_launcher.start(self._report, jobs)
+        self._list = dataclasses.replace(self._list, report=job.submitted.job)
+        self._list.write(self._sweep.folder)
+
+
+def living_jobs(folder: Path) -> tuple[JobLauncher, list[Submitted]] | None:
+    """Give the jobs of a sweep that wait or run, whatever the sweep; None where there are none.
+
+    Args:
+        folder: of the sweep.
+
+    Raises:
+        SchedulerError: its scheduler does not answer, so that nobody can tell.
+        ValueError: its list of jobs cannot be read.
+    """
+    jobs = read_jobs(folder)
+    if jobs is None:
+        return None
+    launcher = jobs.job_launcher()
+    known = [one.submitted(folder) for one in jobs.cells.values()]
+    found = [job.submitted for job in launcher.living([one.world for one in known])]
+    return (launcher, found) if found else None
