@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _ERRORS as error:
         command_line.exit(_USAGE, f"error: {error}\n")
     except KeyboardInterrupt:
-        print("\ninterrupted before the first training", file=sys.stderr)
+        print("\ninterrupted before anything was started", file=sys.stderr)
         return _INTERRUPTED
     if jobs is not None:
         return run_jobs(sweep, jobs, missing, report_options, wait=options.wait)

@@ -40,8 +40,7 @@ def run_jobs(
         new = len(jobs.living) - found
         print(f"{finished} trainings are finished, {found} wait or run as jobs, {new} more were submitted")
         if not wait and jobs.living:
-            print(f"the report follows them as a job, which writes to {jobs.report_log}")
-            _say_how_to_go_on(jobs)
+            _say_what_stays(jobs)
             return 0
         with tqdm(total=len(sweep.plan.cells()), initial=finished, unit="run", dynamic_ncols=True) as bar:
             for cell, outcome in jobs.wait(bar.set_postfix_str):
@@ -51,15 +50,11 @@ def run_jobs(
                     bar.write(f"{cell.name}: {outcome.status}: {outcome.reason}")
     except SchedulerError as error:
         print(f"error: {error}", file=sys.stderr)
-        if jobs.living:
-            print(f"{len(jobs.living)} jobs of this sweep wait or run, and stay", file=sys.stderr)
-            _say_how_to_go_on(jobs)
+        _say_what_stays(jobs)
         return _USAGE
     except KeyboardInterrupt:
-        print(f"\nno longer waiting; {len(jobs.living)} jobs wait or run, and stay", file=sys.stderr)
-        if jobs.living:
-            print(f"the report follows them as a job, which writes to {jobs.report_log}", file=sys.stderr)
-            _say_how_to_go_on(jobs)
+        print("\nno longer waiting", file=sys.stderr)
+        _say_what_stays(jobs)
         return _INTERRUPTED
     jobs.withdraw_report()
     return report(sweep.folder, failed, options)
@@ -75,6 +70,13 @@ def show_jobs(sweep: Sweep, jobs: SweepJobs) -> int:
     return 0
 
 
-def _say_how_to_go_on(jobs: SweepJobs) -> None:
-    print("the same command waits for them, and submits what is missing; they are ended by")
-    print(f"  {jobs.cancel_command()}")
+def _say_what_stays(jobs: SweepJobs) -> None:
+    if not jobs.living:
+        return
+    print(
+        f"{len(jobs.living)} jobs wait or run, and stay; to end them: {jobs.cancel_command()}",
+        file=sys.stderr,
+    )
+    print("the same command waits for them, and tries again what failed", file=sys.stderr)
+    if jobs.report_follows:
+        print(f"the report follows them as a job, which writes to {jobs.report_log}", file=sys.stderr)

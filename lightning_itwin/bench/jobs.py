@@ -84,6 +84,7 @@ class SweepJobs:
         Raises:
             SchedulerError: the scheduler takes no more; what it has taken stays, and the report follows that.
         """
+        new = False
         try:
             for cell in cells:
                 world = self._sweep.prepare(cell)
@@ -92,9 +93,11 @@ class SweepJobs:
                     continue
                 self.living[cell] = self._launcher.start(world)
                 self._remember(cell, self.living[cell])
+                new = True
                 yield cell, None
         finally:
-            self._submit_report()
+            if self.living and (new or self._report_launcher.adopt(self._report) is None):
+                self._submit_report()
 
     def wait(self, announce: Callable[[str], None]) -> Iterator[tuple[Cell, RunOutcome]]:
         """Wait for the jobs; yield how each training ended, as it has ended.
@@ -118,11 +121,18 @@ class SweepJobs:
         """Withdraw the job of the report: who has waited makes it at once."""
         if (job := self._report_launcher.adopt(self._report)) is not None:
             job.stop()
+        self._list = dataclasses.replace(self._list, report="")
+        self._list.write(self._sweep.folder)
 
     def cancel_command(self) -> str:
         """Give the command line that ends the jobs that live."""
         jobs = [job.submitted for job in self.living.values()]
         return self._launcher.cancel_command(jobs)
+
+    @property
+    def report_follows(self) -> bool:
+        """Whether a job was submitted that makes the report."""
+        return bool(self._list.report)
 
     @property
     def report_log(self) -> Path:
@@ -136,9 +146,7 @@ class SweepJobs:
         self._list.write(self._sweep.folder)
 
     def _submit_report(self) -> None:
-        """Have the report follow all jobs that live, and withdraw an earlier one that follows fewer."""
-        if not self.living:
-            return
+        """Have the report follow all jobs that live, in the place of one that follows fewer."""
         self.withdraw_report()
         jobs = [job.submitted for job in self.living.values()]
         job = self._report_launcher.start(self._report, jobs)

@@ -21,6 +21,7 @@ from typing import Any
 from lightning_itwin.launch.condor_events import CondorState, read_state
 from lightning_itwin.launch.condor_script import (
     events_file,
+    node_log,
     script_text,
     submit_text,
     write_files,
@@ -172,6 +173,8 @@ class CondorWorld:
         self.lives = None if state is None else state.lives and end is None
         self.waits = end is None and (state is None or state.name == "waiting")
         if end is not None:
+            if end.code:
+                self._gather_logs()
             return ended(self._world, end.code, self._seen_s())
         if state is None or state.name == "waiting":
             return self._waiting()
@@ -204,7 +207,17 @@ class CondorWorld:
         self.stop()
         return ended(self._world, code, self._seen_s())
 
+    def _gather_logs(self) -> None:
+        """Bring what the other machines of the world said into its log."""
+        for node in range(1, self._world.nodes):
+            other = node_log(self._world, node)
+            if other.exists():
+                with open(self._world.log, "a", encoding="utf-8") as log:
+                    log.write(other.read_text(encoding="utf-8", errors="replace"))
+                other.unlink()
+
     def _bad(self, status: str, reason: str, *, taken: bool = False) -> WorldEnd:
+        self._gather_logs()
         return bad_end(self._world, status, reason, self._seen_s(), taken=taken)
 
     def _seen_s(self) -> float:

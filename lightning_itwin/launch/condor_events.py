@@ -67,7 +67,7 @@ def read_state(log: Path) -> CondorState | None:
         name = _STATES.get(int(head.group(1))) if head else None
         if head is None or name is None:
             continue
-        job = head.group(2)
+        job = str(int(head.group(2)))
         if state is None or state.job != job or state.lives or state.name == _WAS_HELD:
             following = lines[number + 1].strip() if number + 1 < len(lines) else ""
             reason = "" if following == _END_OF_EVENT else following

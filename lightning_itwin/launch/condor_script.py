@@ -30,6 +30,11 @@ def script_file(world: World) -> Path:
     return world.log.with_suffix(".sh").absolute()
 
 
+def node_log(world: World, node: int) -> Path:
+    """Give what the script writes to on a machine of a world, beside the first one's log."""
+    return world.log.with_name(f"{world.log.name}.node-{node}")
+
+
 def submit_text(world: World, settings: JobSettings, after: Sequence[Submitted] = ()) -> str:
     """Give the submit description that condor_submit takes.
 

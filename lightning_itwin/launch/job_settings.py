@@ -61,6 +61,8 @@ class JobSettings:
             raise ValueError(f"time {self.time!r}: give minutes, h:mm:ss, d-hh or d-hh:mm:ss")
         if taken := sorted({key.replace("-", "_") for key in self.more} & set(_OURS)):
             raise ValueError(f"{', '.join(taken)}: workers, nodes and threads say that already; leave it out")
+        if _is_path(self.setup) and not Path(str(self.setup)).expanduser().is_file():
+            raise ValueError(f"setup {self.setup!r}: there is no such file, and it is no shell line")
         if self.pending_s is not None and not self.pending_s > 0:
             raise ValueError(f"pending_s {self.pending_s!r}: it has to be a positive number of seconds")
 
@@ -151,3 +153,7 @@ def job_settings(values: Mapping[str, Any]) -> JobSettings:
 
 def _is_time(text: str) -> bool:
     return re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text) is not None
+
+
+def _is_path(setup: str | tuple[str, ...]) -> bool:
+    return isinstance(setup, str) and re.fullmatch(r"\S*/\S*|\S+\.sh", setup) is not None
