@@ -20,6 +20,8 @@ _EVERY_S = 1.0
 class SweepJobs:
     """The jobs of one sweep.
 
+    ``living`` holds those that wait or run, as far as this process has found or submitted them.
+
     Args:
         sweep: whose trainings they are.
         launcher: that submits them.
@@ -36,7 +38,7 @@ class SweepJobs:
         report: World,
         report_launcher: JobLauncher,
     ) -> None:
-        self._sweep = sweep
+        self.sweep = sweep
         self._launcher = launcher
         self._report = report
         self._report_launcher = report_launcher
@@ -54,9 +56,9 @@ class SweepJobs:
         Raises:
             SchedulerError: the scheduler does not answer, so that nobody can tell.
         """
-        folder = self._sweep.folder
-        missing = {self._sweep.world(cell).log: cell for cell in self._sweep.missing()}
-        worlds = [self._sweep.world(cell) for cell in missing.values()]
+        folder = self.sweep.folder
+        missing = {self.sweep.world(cell).log: cell for cell in self.sweep.missing()}
+        worlds = [self.sweep.world(cell) for cell in missing.values()]
         for job in self._launcher.living(worlds):
             cell = missing.pop(job.submitted.world.log)
             self.living[cell] = job
@@ -72,7 +74,7 @@ class SweepJobs:
         """
         jobs = [job.submitted for job in self.living.values()]
         for cell in cells:
-            world = self._sweep.world(cell)
+            world = self.sweep.world(cell)
             jobs.append(Submitted(job=f"JOB_OF_{cell.name}", world=world))
             yield cell.name, self._launcher.script(world)
         if jobs:
@@ -87,7 +89,7 @@ class SweepJobs:
         new = False
         try:
             for cell in cells:
-                world = self._sweep.prepare(cell)
+                world = self.sweep.prepare(cell)
                 if isinstance(world, RunOutcome):
                     yield cell, world
                     continue
@@ -110,7 +112,7 @@ class SweepJobs:
             for cell, job in list(self.living.items()):
                 if (end := job.poll()) is not None:
                     del self.living[cell]
-                    yield cell, write_outcome(self._sweep.folder, cell, end)
+                    yield cell, write_outcome(self.sweep.folder, cell, end)
             now = f"{self.waiting} wait, {len(self.living) - self.waiting} run"
             if now != told:
                 announce(told := now)
@@ -122,7 +124,7 @@ class SweepJobs:
         if (job := self._report_launcher.adopt(self._report)) is not None:
             job.stop()
         self._list = dataclasses.replace(self._list, report="")
-        self._list.write(self._sweep.folder)
+        self._list.write(self.sweep.folder)
 
     def cancel_command(self) -> str:
         """Give the command line that ends the jobs that live."""
@@ -143,7 +145,7 @@ class SweepJobs:
         submitted = job.submitted
         known = CellJob(job=submitted.job, cell=cell, timeout_s=submitted.world.timeout_s)
         self._list = self._list.with_cell(known)
-        self._list.write(self._sweep.folder)
+        self._list.write(self.sweep.folder)
 
     def _submit_report(self) -> None:
         """Have the report follow all jobs that live, in the place of one that follows fewer."""
@@ -151,7 +153,7 @@ class SweepJobs:
         jobs = [job.submitted for job in self.living.values()]
         job = self._report_launcher.start(self._report, jobs)
         self._list = dataclasses.replace(self._list, report=job.submitted.job)
-        self._list.write(self._sweep.folder)
+        self._list.write(self.sweep.folder)
 
 
 def living_jobs(folder: Path) -> tuple[JobLauncher, list[Submitted]] | None:
