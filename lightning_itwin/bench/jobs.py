@@ -64,7 +64,7 @@ class SweepJobs:
             self.living[cell] = job
             self._remember(cell, job)
         gone = {name: job for name, job in self._list.cells.items() if job.cell in missing.values()}
-        settle(folder, dataclasses.replace(self._list, cells=gone))
+        settle(folder, dataclasses.replace(self._list, cells=gone), self._launcher)
 
     def scripts(self, cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
         """Yield the name and the script of every job that ``submit`` would submit.

@@ -15,7 +15,7 @@ from lightning_itwin.bench.options import overrides
 from lightning_itwin.bench.plan import Config, Plan, PlanError, Workload
 from lightning_itwin.bench.run import Sweep, elsewhere
 from lightning_itwin.launch import JobSettings, World, job_settings
-from lightning_itwin.launch.by_name import job_launcher, make_launcher, submits_jobs
+from lightning_itwin.launch.by_name import default_threads, job_launcher, make_launcher, submits_jobs
 from lightning_itwin.launch.job_options import take_job_options
 from lightning_itwin.launch.world import import_path
 from lightning_itwin.meters import host
@@ -49,7 +49,8 @@ def read_plan(options: argparse.Namespace, rest: Sequence[str], config: Config) 
         )
     try:
         settings = job_settings(job)
-        accelerator = settings.accelerator(options.accelerator) if jobs else ""
+        told = jobs or settings.asks_for_gpus or launcher == "ray"
+        accelerator = settings.accelerator(options.accelerator) if told else ""
     except (ValueError, OSError) as error:
         raise PlanError(str(error)) from None
     most = max(options.workers)
@@ -68,7 +69,7 @@ def read_plan(options: argparse.Namespace, rest: Sequence[str], config: Config) 
         scaling=options.scaling,
         batch_size_key=options.batch_size_key,
         accelerator=accelerator or _accelerator(options.accelerator, min(most, per_node or most)),
-        threads_per_worker=options.threads_per_worker or (1 if jobs else max(1, host.cpu_cores() // most)),
+        threads_per_worker=options.threads_per_worker or default_threads(launcher, most, host.cpu_cores()),
         country_iso_code=options.country,
         workers_per_node=per_node,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from lightning_itwin.bench.closing import ReportOptions, report
 from lightning_itwin.bench.job_list import CellJob, JobList, read_jobs
 from lightning_itwin.bench.run import outcome_of, write_outcome
-from lightning_itwin.launch import RunningJob, WorldEnd
+from lightning_itwin.launch import JobLauncher, RunningJob, WorldEnd
 from lightning_itwin.launch.world import log_tail
 from lightning_itwin.records import RunOutcome
 from lightning_itwin.reports.forecast_options import add_forecast_options
@@ -24,20 +24,24 @@ _EVERY_S = 1.0
 
 
 def settle(
-    folder: Path, jobs: JobList, limit_s: float = _LIMIT_S, sleep: Callable[[float], None] = time.sleep
+    folder: Path,
+    jobs: JobList,
+    launcher: JobLauncher,
+    limit_s: float = _LIMIT_S,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[RunOutcome]:
     """Write down how every job of a sweep ended that nobody has seen end; those that still live are awaited.
 
     Args:
         folder: of the sweep.
         jobs: of it.
+        launcher: that asks about them.
         limit_s: how long the scheduler may leave open how one ended; then it is said so.
         sleep: how time passes.
 
     Returns:
         how those ended that did not end well, whoever saw it.
     """
-    launcher = jobs.job_launcher()
     open_jobs: list[tuple[CellJob, RunningJob]] = [
         (one, launcher.attach(one.submitted(folder)))
         for one in jobs.cells.values()
@@ -73,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_forecast_options(command_line)
     options = command_line.parse_args(argv)
     jobs = read_jobs(options.folder)
-    failed = [] if jobs is None else settle(options.folder, jobs)
+    failed = [] if jobs is None else settle(options.folder, jobs, jobs.job_launcher())
     return report(
         options.folder,
         failed,

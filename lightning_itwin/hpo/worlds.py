@@ -14,7 +14,7 @@ from lightning_itwin.hpo.open_study import OpenStudy, dump_yaml
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialSpec
 from lightning_itwin.launch import World, job_settings
-from lightning_itwin.launch.by_name import submits_jobs
+from lightning_itwin.launch.by_name import default_threads, submits_jobs
 from lightning_itwin.launch.world import import_path
 from lightning_itwin.meters import host
 
@@ -97,16 +97,10 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
         slots=plan.parallel_trials,
         workers=plan.workers_per_trial,
         accelerator=accelerator,
-        threads=plan.threads_per_worker or (1 if jobs else _threads(needed, scheduled)),
+        threads=plan.threads_per_worker or default_threads(plan.launcher, needed, host.cpu_cores()),
         gpus=names,
         scheduled=scheduled,
     )
-
-
-def _threads(processes: int, scheduled: bool) -> int:
-    if scheduled:
-        return int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-    return max(1, host.cpu_cores() // processes)
 
 
 def unavailable(strategy: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from lightning_itwin.launch.condor import CondorLauncher
@@ -31,6 +32,22 @@ def submits_jobs(name: str) -> bool:
         name: of the launcher.
     """
     return name in ("slurm_jobs", "htcondor") or (name == "slurm" and not in_allocation())
+
+
+def default_threads(name: str, workers: int, cores: int) -> int:
+    """Give the threads of a worker where nobody says: what this machine has is told of this machine alone.
+
+    >>> default_threads("local", 2, 8), default_threads("slurm_jobs", 2, 8)
+    (4, 1)
+
+    Args:
+        name: of the launcher.
+        workers: that share this machine.
+        cores: of this machine.
+    """
+    if name == "local":
+        return max(1, cores // workers)
+    return 1 if submits_jobs(name) else int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
 
 
 def job_launcher(name: str, settings: JobSettings) -> JobLauncher:

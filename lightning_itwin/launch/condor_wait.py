@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightning_itwin.launch.condor_events import read_state
 
-_EVERY_S = 10.0
+_EVERY_S = 2.0
 
 
 def main(

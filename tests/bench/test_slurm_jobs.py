@@ -75,7 +75,7 @@ def test_jobs_outlive_who_submitted_them_and_are_judged_by_who_comes_next(
     known = read_jobs(light.folder)
     assert known is not None
     assert "horovod-w1-r0" in known.cells
-    failed = {one.strategy: one for one in settle(light.folder, known)}
+    failed = {one.strategy: one for one in settle(light.folder, known, launcher())}
     assert failed["horovod"].status == "timeout"  # nobody watched: its own script ended it
     assert not {"ddp"} & set(failed)
     wait_for(lambda: (light.folder / "reported").exists() and slurm.jobs() == {}, 40.0)
