@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lightning_itwin.launch.job_files import began_file, condor_file, exports, limited, lines_around
 from lightning_itwin.launch.job_settings import JobSettings
-from lightning_itwin.launch.ranks import NODE, NODES
+from lightning_itwin.launch.rendezvous import NODE, NODES
 from lightning_itwin.launch.world import Submitted, World, each_node
 
 _MEMORY_GB = 4  # a worker; HTCondor's own default of 128 MB holds no training

@@ -19,13 +19,10 @@ from collections.abc import Sequence
 from types import FrameType
 
 from lightning_itwin.launch.leash import end_with_parent
-from lightning_itwin.launch.rendezvous import ADDRESS, own_address
+from lightning_itwin.launch.rendezvous import ADDRESS, NODE, NODES, own_address
 
 _GRACE_S = 5.0
 _POLL_S = 0.05
-
-
-NODE, NODES = "LIGHTNING_ITWIN_NODE", "LIGHTNING_ITWIN_NODES"
 
 
 def rank_environment(local_rank: int, workers: int, node: int = 0, nodes: int = 1) -> dict[str, str]:

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_itwin.launch.leash import end_with_parent
-from lightning_itwin.launch.ranks import NODE, NODES
-from lightning_itwin.launch.rendezvous import ADDRESS
+from lightning_itwin.launch.rendezvous import ADDRESS, NODE, NODES
 from lightning_itwin.launch.world import World, WorldEnd, each_node, failure_reason, log_tail
 from lightning_itwin.optional import require
 

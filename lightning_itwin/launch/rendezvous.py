@@ -19,7 +19,9 @@ from typing import Any
 
 from lightning_itwin.records.manifest import write_json
 
-ADDRESS = "LIGHTNING_ITWIN_ADDRESS"
+# Variables that tell a world's processes where they are: this machine's number, how many there are, and the
+# address by which others reach it.
+NODE, NODES, ADDRESS = "LIGHTNING_ITWIN_NODE", "LIGHTNING_ITWIN_NODES", "LIGHTNING_ITWIN_ADDRESS"
 _FOREIGN = ("SLURM_NTASKS", "SLURM_JOB_NAME")  # by which Lightning would take the world for another one
 _TIMEOUT_S = 300.0
 _ANY_PORT = 9
