@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_workload(folder, plan.workload)
         for number in (signal.SIGINT, signal.SIGTERM):  # a background job inherits that SIGINT is ignored
             signal.signal(number, _interrupt)
-        if jobs is not None:
-            jobs.find()
+        for ended in [] if jobs is None else jobs.find():
+            print(f"{ended.strategy}, {ended.workers} workers, repeat {ended.repeat}: {ended.reason}")
         missing = [cell for cell in sweep.missing() if jobs is None or cell not in jobs.living]
         if any(not unavailable(cell.strategy) for cell in missing):
             print(f"checking that the workload {plan.workload.name!r} can be built ...", flush=True)

@@ -38,7 +38,7 @@ def run_jobs(
                 print(f"{cell.name}: {outcome.reason}")
                 failed.append(outcome)
         new = len(jobs.living) - found
-        print(f"{finished} trainings are finished, {found} wait or run as jobs, {new} more were submitted")
+        print(f"{new} trainings were submitted as jobs, {found} wait or run already, {finished} are finished")
         if not wait and jobs.living:
             _say_what_stays(jobs)
             return 0

@@ -50,8 +50,11 @@ class SweepJobs:
         """How many of the jobs wait for their turn, as far as is known."""
         return sum(job.waits for job in self.living.values())
 
-    def find(self) -> None:
+    def find(self) -> list[RunOutcome]:
         """Find the jobs of an earlier call: those that live are known from now on, the others' ends written.
+
+        Returns:
+            how those ended that did not end well.
 
         Raises:
             SchedulerError: the scheduler does not answer, so that nobody can tell.
@@ -64,7 +67,7 @@ class SweepJobs:
             self.living[cell] = job
             self._remember(cell, job)
         gone = {name: job for name, job in self._list.cells.items() if job.cell in missing.values()}
-        settle(folder, dataclasses.replace(self._list, cells=gone), self._launcher)
+        return settle(folder, dataclasses.replace(self._list, cells=gone), self._launcher)
 
     def scripts(self, cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
         """Yield the name and the script of every job that ``submit`` would submit.

@@ -142,7 +142,7 @@ def test_every_strategy_over_two_nodes_one_cancelled_the_report_after_them_and_a
     )
     first = bench(tmp_path, *arguments, "--no-wait")
     assert first.returncode == 0, first.stdout + first.stderr
-    assert f"{len(STRATEGIES)} more were submitted" in first.stdout
+    assert f"{len(STRATEGIES)} trainings were submitted as jobs" in first.stdout
     sweep = tmp_path / "sweep"
     victim = STRATEGIES[-1]
     wait_for(lambda: (sweep / "logs" / f"{victim}-w2-r0.began").exists(), 60.0)
@@ -160,7 +160,11 @@ def test_every_strategy_over_two_nodes_one_cancelled_the_report_after_them_and_a
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("records/*/outcome.json")}
     second = bench(tmp_path, *arguments)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert f"{len(STRATEGIES) - 1} trainings are finished, 0 wait or run as jobs, 1 more" in second.stdout
+    assert "was cancelled" in second.stdout
+    assert (
+        f"1 trainings were submitted as jobs, 0 wait or run already, {len(STRATEGIES) - 1} are"
+        in second.stdout
+    )
     changed = [path.parent.name for path, then in before.items() if path.stat().st_mtime_ns != then]
     assert changed == [f"{victim}-w2-r0"]
     rows = {row["strategy"]: row for row in json.loads((sweep / "results.json").read_text())}
