@@ -161,10 +161,7 @@ def test_every_strategy_over_two_nodes_one_cancelled_the_report_after_them_and_a
     second = bench(tmp_path, *arguments)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "was cancelled" in second.stdout
-    assert (
-        f"1 trainings were submitted as jobs, 0 wait or run already, {len(STRATEGIES) - 1} are"
-        in second.stdout
-    )
+    assert "1 trainings were submitted as jobs, 0 wait or run already" in second.stdout
     changed = [path.parent.name for path, then in before.items() if path.stat().st_mtime_ns != then]
     assert changed == [f"{victim}-w2-r0"]
     rows = {row["strategy"]: row for row in json.loads((sweep / "results.json").read_text())}
