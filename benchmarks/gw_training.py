@@ -48,7 +48,7 @@ class Step:
         self.network = GWNetwork(conditions, model.embedding_settings, model.flow_settings, without).to(
             device
         )
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5, fused=device.type == "cuda")
         self.inputs = self.data.transfer_batch_to_device(next(iter(self.data.train_dataloader())), device, 0)
         self.batch = self.data.finish(self.inputs)
         self.context = self.embed().detach().requires_grad_()

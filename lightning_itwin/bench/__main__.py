@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import shutil
 import signal
 import sys
@@ -14,69 +12,65 @@ from types import FrameType
 from tqdm import tqdm
 
 from lightning_itwin import presets
-from lightning_itwin.bench.options import overrides, parser
-from lightning_itwin.bench.plan import Plan, PlanError, Workload, check_resumable, read_config, write_workload
+from lightning_itwin.bench.by_jobs import run_jobs, show_jobs
+from lightning_itwin.bench.closing import ReportOptions, report
+from lightning_itwin.bench.job_list import JOBS
+from lightning_itwin.bench.jobs import living_jobs
+from lightning_itwin.bench.launching import open_sweep, read_plan
+from lightning_itwin.bench.options import parser
+from lightning_itwin.bench.plan import PLAN, PlanError, check_resumable, read_config, write_workload
 from lightning_itwin.bench.run import Sweep, unavailable
-from lightning_itwin.launch import LocalLauncher
-from lightning_itwin.meters import host
+from lightning_itwin.launch import SchedulerError
+from lightning_itwin.launch.by_name import LauncherError
 from lightning_itwin.optional import MissingExtraError, require
 from lightning_itwin.records import RunOutcome
 from lightning_itwin.reports.error import ReportError
 from lightning_itwin.reports.forecast_reach import check_reach
 
 _INTERRUPTED, _USAGE = 130, 2
+_REPORT_FILES = ("results.json", "results.csv", "summary.json", "forecast.json", "report.html")
+_ERRORS = (PlanError, ReportError, FileNotFoundError, MissingExtraError, LauncherError, SchedulerError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a sweep and make its report; give the exit code.
 
-    0: every training ended well; 1: some did not (the report names them); 2: the sweep cannot run as asked
-    for; 130: interrupted (the same command goes on).
+    0: every training ended well, or was submitted as a job and not waited for; 1: some did not (the report
+    names them); 2: the sweep cannot run as asked for; 130: interrupted (the same command goes on).
     """
     command_line = parser()
     options, rest = command_line.parse_known_args(argv)
+    report_options = ReportOptions(forecast=options.forecast, worker_hour_price=options.worker_hour_price)
     try:
         config = read_config(presets.find(options.config))
-        accelerator = _accelerator(options.accelerator, max(options.workers))
-        workload = Workload(
-            name=options.config if options.config in presets.names() else config.path.stem,
-            config=str(config.path),
-            config_sha256=config.sha256,
-            overrides=overrides(rest),
-            epochs=options.epochs,
-            scaling=options.scaling,
-            batch_size_key=options.batch_size_key,
-            accelerator=accelerator,
-            threads_per_worker=options.threads_per_worker or max(1, host.cpu_cores() // max(options.workers)),
-            country_iso_code=options.country,
-        )
-        plan = Plan(
-            workload=workload,
-            strategies=options.strategies,
-            workers=options.workers,
-            repeats=options.repeats,
-        )
+        plan, settings = read_plan(options, rest, config)
         check_reach(options.forecast or (), max(options.workers))
-        folder = options.output or Path(f"bench_{workload.name}")
-        sweep = Sweep(plan, config, folder, LocalLauncher(), options.timeout)
+        folder = options.output or Path(f"bench_{plan.workload.name}")
+        sweep, jobs = open_sweep(plan, config, folder, options, settings, report_options)
         if options.dry_run:
-            return _show(sweep)
+            return _show(sweep) if jobs is None else show_jobs(sweep, jobs)
         _needs_report()
+        if not options.resume or jobs is None:
+            _check_no_job_lives(folder)
         if not options.resume:
             _clear(folder)
-        check_resumable(folder, workload)
-        write_workload(folder, workload)
-        missing = sweep.missing()
+        check_resumable(folder, plan.workload)
+        write_workload(folder, plan.workload)
         for number in (signal.SIGINT, signal.SIGTERM):  # a background job inherits that SIGINT is ignored
             signal.signal(number, _interrupt)
+        for ended in [] if jobs is None else jobs.find():
+            print(f"{ended.strategy}, {ended.workers} workers, repeat {ended.repeat}: {ended.reason}")
+        missing = [cell for cell in sweep.missing() if jobs is None or cell not in jobs.living]
         if any(not unavailable(cell.strategy) for cell in missing):
-            print(f"checking that the workload {workload.name!r} can be built ...", flush=True)
+            print(f"checking that the workload {plan.workload.name!r} can be built ...", flush=True)
             sweep.check()
-    except (PlanError, ReportError, FileNotFoundError, MissingExtraError) as error:
+    except _ERRORS as error:
         command_line.exit(_USAGE, f"error: {error}\n")
     except KeyboardInterrupt:
-        print("\ninterrupted before the first training", file=sys.stderr)
+        print("\ninterrupted before anything was started", file=sys.stderr)
         return _INTERRUPTED
+    if jobs is not None:
+        return run_jobs(sweep, jobs, missing, report_options, wait=options.wait)
     try:
         failed = _run(sweep, len(missing))
     except KeyboardInterrupt:
@@ -87,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return _INTERRUPTED
-    return _report(folder, failed, options)
+    return report(folder, failed, report_options)
 
 
 def _run(sweep: Sweep, missing: int) -> list[RunOutcome]:
@@ -103,41 +97,6 @@ def _run(sweep: Sweep, missing: int) -> list[RunOutcome]:
                 failed.append(outcome)
                 bar.write(f"{cell.name}: {outcome.status}: {outcome.reason}")
     return failed
-
-
-def _report(folder: Path, failed: list[RunOutcome], options: argparse.Namespace) -> int:
-    from lightning_itwin.reports import make_report
-
-    try:
-        report = make_report(folder, forecast=options.forecast, worker_hour_price=options.worker_hour_price)
-    except ReportError as error:
-        print(f"no report: {error}", file=sys.stderr)
-        for outcome in failed:
-            print(
-                f"{outcome.strategy} on {outcome.workers}: {outcome.reason}\n{outcome.log_tail}",
-                file=sys.stderr,
-            )
-        return 1
-    print()
-    print(report.table)
-    print()
-    for line in (*report.recommendation, *(f"note: {warning}" for warning in report.warnings)):
-        print(line)
-    if report.forecast_lines:
-        print("\nforecast, with 90 % intervals:")
-        for line in report.forecast_lines:
-            print(f"  {line}")
-    print(f"\nreport       {report.html}")
-    print(f"tensorboard  tensorboard --logdir {folder / 'tensorboard'}")
-    if failed:
-        print(f"\n{len(failed)} trainings failed; the same command tries them again:", file=sys.stderr)
-        for outcome in failed:
-            print(
-                f"  {outcome.strategy}, {outcome.workers} workers, repeat {outcome.repeat}: {outcome.reason}"
-                + (f" ({folder / outcome.log})" if outcome.log else ""),
-                file=sys.stderr,
-            )
-    return 1 if failed else 0
 
 
 def _show(sweep: Sweep) -> int:
@@ -158,29 +117,29 @@ def _needs_report() -> None:
         require(module, extra="report")
 
 
+def _check_no_job_lives(folder: Path) -> None:
+    """Refuse to begin anew, or to train here, what waits or runs as jobs.
+
+    Raises:
+        PlanError: there are such jobs.
+    """
+    found = living_jobs(folder)
+    if found is not None:
+        launcher, jobs = found
+        raise PlanError(
+            f"{len(jobs)} jobs of the sweep in {folder} wait or run; go on with the launcher that submitted "
+            f"them, give another --output, or end them first: {launcher.cancel_command(jobs)}"
+        )
+
+
 def _clear(folder: Path) -> None:
     """Remove what an earlier sweep left in a folder, and nothing else."""
-    if not (folder / "plan.json").exists():
+    if not (folder / PLAN).exists():
         return
     for name in ("records", "tensorboard", "logs", "figures"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("plan.json", "results.json", "results.csv", "summary.json", "forecast.json", "report.html"):
+    for name in (PLAN, JOBS, *_REPORT_FILES):
         (folder / name).unlink(missing_ok=True)
-
-
-def _accelerator(wanted: str, most_workers: int) -> str:
-    if wanted == "cpu":
-        return "cpu"
-    cuda = importlib.import_module("torch").cuda
-    devices = cuda.device_count() if cuda.is_available() else 0
-    if wanted == "auto":
-        wanted = "gpu" if devices else "cpu"
-    if wanted == "gpu" and devices < most_workers:
-        raise PlanError(
-            f"{most_workers} workers were asked for and {devices} GPUs can be seen; "
-            f"ask for at most {devices} workers, or --accelerator cpu"
-        )
-    return wanted
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightning_itwin import presets, strategy_names
 from lightning_itwin.bench.plan import PlanError
+from lightning_itwin.launch.job_options import add_job_options, add_launcher_option
 from lightning_itwin.reports.forecast_options import add_forecast_options
 
 _OVERRIDABLE = ("model", "data", "trainer", "optimizer", "lr_scheduler", "seed_everything")
@@ -109,6 +110,20 @@ def parser() -> argparse.ArgumentParser:
     )
     add_forecast_options(made.add_argument_group("what is forecast"))
     where = made.add_argument_group("where and how it runs")
+    add_launcher_option(where, "training")
+    where.add_argument(
+        "--workers-per-node",
+        type=_positive,
+        metavar="N",
+        help="most workers of a training on one machine of a cluster (default: --gpus-per-node, else all)",
+    )
+    where.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="wait for the jobs, or return when they are submitted: the report is a job that follows them "
+        "(default: wait; Ctrl-C leaves the jobs)",
+    )
     where.add_argument(
         "--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: GPUs if there are any"
     )
@@ -116,7 +131,8 @@ def parser() -> argparse.ArgumentParser:
         "--threads-per-worker",
         type=_positive,
         metavar="N",
-        help="the same for every number of workers (default: cores / largest number of workers)",
+        help="the same for every number of workers; a job asks for as many processors "
+        "(default: cores / largest number of workers; 1 in jobs)",
     )
     where.add_argument(
         "--timeout",
@@ -139,7 +155,14 @@ def parser() -> argparse.ArgumentParser:
         default=True,
         help="go on with the sweep in the folder, or begin anew (default: go on)",
     )
-    where.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
+    where.add_argument(
+        "--dry-run", action="store_true", help="say what would run, with every script of a job; run nothing"
+    )
+    add_job_options(made)
+    made.add_argument(
+        "--report-partition", metavar="NAME", help="of the job that makes the report (default: --partition)"
+    )
+    made.set_defaults(launcher="local")
     return made
 
 

@@ -17,6 +17,9 @@ class Order:
         facts: fields of the run's manifest that the bench knows better than the Trainer.
         country_iso_code: for the carbon tracker.
         check: whether only to build everything and not to train.
+        token: of this launch, in a world whose ranks find each other by themselves; empty in others.
+        workers: of that world.
+        meeting: file in which they find each other.
     """
 
     arguments: list[str]
@@ -24,3 +27,6 @@ class Order:
     facts: Mapping[str, Any] = field(default_factory=dict)
     country_iso_code: str | None = None
     check: bool = False
+    token: str = ""
+    workers: int = 1
+    meeting: str = ""

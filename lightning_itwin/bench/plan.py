@@ -38,6 +38,7 @@ class Workload:
         accelerator: ``"cpu"`` or ``"gpu"``.
         threads_per_worker: intra-op threads of a worker, the same for every number of workers.
         country_iso_code: whose grid's carbon intensity counts; None to detect it.
+        workers_per_node: most workers of a training on one machine; None for all of them.
     """
 
     name: str
@@ -50,9 +51,28 @@ class Workload:
     accelerator: str
     threads_per_worker: int
     country_iso_code: str | None
+    workers_per_node: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "overrides", tuple(self.overrides))  # JSON has lists
+
+    def nodes(self, workers: int) -> int:
+        """Give how many machines share the workers of a training.
+
+        Args:
+            workers: of the training.
+
+        Raises:
+            PlanError: they cannot share them evenly.
+        """
+        each = self.workers_per_node or workers
+        nodes = -(-workers // each)
+        if workers % nodes:
+            raise PlanError(
+                f"--workers {workers}: {nodes} nodes of at most {each} workers cannot share them evenly; "
+                f"take multiples of {each}, or another --workers-per-node"
+            )
+        return nodes
 
 
 @dataclass(frozen=True, kw_only=True)

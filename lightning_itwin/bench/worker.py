@@ -18,8 +18,10 @@ from lightning.pytorch import Callback, Trainer
 from lightning_itwin.bench.order import Order
 from lightning_itwin.callbacks import CarbonTracker, CommunicationProfiler, EpochTimer, GPUMonitor
 from lightning_itwin.callbacks.measuring_callback import callbacks_of
+from lightning_itwin.callbacks.one_world import OneWorld
 from lightning_itwin.callbacks.run_records import RunRecords
 from lightning_itwin.cli import ItwinCLI
+from lightning_itwin.launch.rendezvous import meet
 from lightning_itwin.optional import available
 from lightning_itwin.records.manifest import from_json
 
@@ -39,6 +41,8 @@ class BenchCLI(ItwinCLI):
         callbacks = callbacks_of(trainer)
         present = [type(callback) for callback in callbacks]
         callbacks[:0] = [meter for meter in self._meters() if type(meter) not in present]
+        if self._order.token:
+            callbacks.insert(0, OneWorld(self._order.token, self._order.workers))
         return trainer
 
     def before_fit(self) -> None:
@@ -74,7 +78,9 @@ def main() -> None:
         end_with(int(driver))
     if threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
+    store = meet(Path(order.meeting), order.token) if order.token else None
     BenchCLI(order)
+    del store
 
 
 if __name__ == "__main__":

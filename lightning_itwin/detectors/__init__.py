@@ -8,7 +8,7 @@ from lightning_itwin.detectors.interferometer import Interferometer, interferome
 from lightning_itwin.detectors.observation import Observation, ObservationSettings
 from lightning_itwin.detectors.power_spectral_density import PowerSpectralDensity, estimate_psd, read_psd
 from lightning_itwin.detectors.sidereal_time import sidereal_time_rad
-from lightning_itwin.detectors.signal_model import SignalModel
+from lightning_itwin.detectors.signal_model import RecordedSignals, SignalModel
 from lightning_itwin.detectors.sky_modes import sky_modes
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Observation",
     "ObservationSettings",
     "PowerSpectralDensity",
+    "RecordedSignals",
     "SignalModel",
     "estimate_psd",
     "interferometers",

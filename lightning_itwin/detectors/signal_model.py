@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import torch
 from torch import Tensor
 
+from lightning_itwin.cuda_graph import record
 from lightning_itwin.detectors.observation import Observation
 from lightning_itwin.detectors.projection import antenna_patterns, arrival_delays_s, time_shift
 from lightning_itwin.detectors.sidereal_time import sidereal_rate_rad_per_s, sidereal_time_rad
-from lightning_itwin.waveforms import Binary, EndsEarly, Waveform
+from lightning_itwin.waveforms import Binary, EndsEarly, Recordable, Waveform
 
 _SCALE = 1e23  # brings strain of 1e-23 to 1: squares and products stay inside float32
 
@@ -21,11 +24,13 @@ class SignalModel:
     Args:
         waveform: gives the polarisations.
         observation: gives detectors, band and noise level; binaries must come on its device.
+        highest_hz: no binary that comes has a signal above it (``highest_frequency_hz``); None: nobody knows.
     """
 
-    def __init__(self, waveform: Waveform, observation: Observation) -> None:
+    def __init__(self, waveform: Waveform, observation: Observation, highest_hz: float | None = None) -> None:
         self.waveform = waveform
         self.observation = observation
+        self.highest_hz = highest_hz
         settings = observation.settings
         self._sidereal_time_rad = sidereal_time_rad(settings.gps_time_s)
         self._sidereal_rate = sidereal_rate_rad_per_s(settings.gps_time_s)
@@ -34,7 +39,18 @@ class SignalModel:
 
     def to(self, device: torch.device | str) -> SignalModel:
         """Give the same model on a device."""
-        return SignalModel(self.waveform, self.observation.to(device))
+        return SignalModel(self.waveform, self.observation.to(device), self.highest_hz)
+
+    @property
+    def num_audible(self) -> int:
+        """Frequencies of the band up to the last where any binary that comes can have a signal."""
+        return self._count(self.highest_hz)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether ``RecordedSignals`` can be made of it: on a GPU, by a waveform of launches alone."""
+        recordable = isinstance(self.waveform, Recordable) and self.waveform.recordable
+        return self.observation.device.type == "cuda" and recordable
 
     def __call__(self, binary: Binary, psd_index: Tensor | None = None) -> Tensor:
         """Give the whitened signals.
@@ -48,6 +64,24 @@ class SignalModel:
 
         Raises:
             ValueError: psd_index is not (B,) or names a set that is not there.
+        """
+        signal = self.audible(binary, psd_index)
+        count, all_frequencies = signal.shape[-1], self.observation.num_frequencies
+        if count == all_frequencies:
+            return signal
+        full = signal.new_zeros((*signal.shape[:-1], all_frequencies))
+        full[..., :count] = signal
+        return full
+
+    def audible(self, binary: Binary, psd_index: Tensor | None = None) -> Tensor:
+        """Give the whitened signals up to the last frequency where any of them can be other than zero.
+
+        Args:
+            binary: as for a call.
+            psd_index: as for a call.
+
+        Returns:
+            the first frequencies of what a call gives, (B, D, at most F) complex64.
         """
         observation = self.observation
         if psd_index is not None and tuple(psd_index.shape) != (len(binary),):
@@ -68,11 +102,7 @@ class SignalModel:
         else:
             _check_index(psd_index, observation.num_psds)
             signal *= self._whitening[psd_index][..., :count]
-        if count == observation.num_frequencies:
-            return signal
-        full = signal.new_zeros((*signal.shape[:-1], observation.num_frequencies))
-        full[..., :count] = signal
-        return full
+        return signal
 
     def projection(self, binary: Binary) -> tuple[Tensor, Tensor, Tensor]:
         """Give antenna patterns and arrival times.
@@ -92,13 +122,56 @@ class SignalModel:
         return f_plus, f_cross, binary.time_s[:, None] + delay_s
 
     def _evaluated(self, binary: Binary) -> int:
-        # On the CPU the waveform is not asked for the frequencies where it is zero. On a GPU this would wait
-        # for the device and change shapes from batch to batch.
+        # On a GPU the waveform is not asked which frequencies are zero: that would wait for the device and
+        # change shapes from batch to batch.
+        if self.observation.device.type == "cpu" and isinstance(self.waveform, EndsEarly):
+            return self._count(self.waveform.highest_frequency_hz(binary))
+        return self.num_audible
+
+    def _count(self, highest_hz: float | None) -> int:
         count = self.observation.num_frequencies
-        if self.observation.device.type != "cpu" or not isinstance(self.waveform, EndsEarly):
+        if highest_hz is None:
             return count
-        steps = self.waveform.highest_frequency_hz(binary) / self.observation.step_hz
+        steps = highest_hz / self.observation.step_hz
         return int(min(max(steps - self.observation.first + 2, 2), count))
+
+
+class RecordedSignals:
+    """The signals of a ``SignalModel`` on a GPU, from one CUDA graph: a thousand small launches in one.
+
+    Args:
+        model: with a waveform that says it is ``recordable``.
+        batch: binaries that the graph takes; fewer take as long.
+    """
+
+    def __init__(self, model: SignalModel, batch: int) -> None:
+        device = model.observation.device
+        self.batch = batch
+        # some binary for the rows that nobody has filled yet: no NaN there
+        some = {"mass_1_msun": 30.0, "mass_2_msun": 30.0, "luminosity_distance_mpc": 1000.0}
+        columns = [
+            torch.full((batch,), some.get(field.name, 0.1), dtype=torch.float64, device=device)
+            for field in fields(Binary)
+        ]
+        self._columns = torch.stack(columns)
+        self._psd_index = torch.zeros(batch, dtype=torch.int64, device=device)
+        binary = Binary(**{field.name: row for field, row in zip(fields(Binary), self._columns)})
+        self._graph, self._signals = record(lambda: model.audible(binary, self._psd_index), device)
+
+    def audible(self, binary: Binary, psd_index: Tensor | None = None) -> Tensor:
+        """Give the whitened signals as ``SignalModel.audible`` does.
+
+        Returns:
+            (B, D, at most F) complex64; the next call writes over them.
+        """
+        count = len(binary)
+        self._columns[:, :count] = torch.stack([getattr(binary, field.name) for field in fields(Binary)])
+        if psd_index is None:
+            self._psd_index.zero_()
+        else:
+            self._psd_index[:count] = psd_index
+        self._graph.replay()
+        return self._signals[:count]
 
 
 def _check_index(psd_index: Tensor | None, sets: int) -> None:

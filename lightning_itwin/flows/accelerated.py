@@ -155,8 +155,9 @@ class AcceleratedFlow:
         firsts, lengths = _runs(context, len(rows))
         embedded = _embed(self.flow._embedding_net, None if context is None else context[firsts])
         with torch.autocast(rows.device.type, enabled=False):
-            for span, one in _events(embedded, lengths, forward.chunk_rows):
+            for span, one in _together(embedded, lengths, forward):
                 forward.run(rows[span], one, noise[span], log_prob[span])
+            for span, one in _events(embedded, lengths, forward.chunk_rows):
                 log_prob[span] += base.log_prob(noise[span], one)
         _blank(log_prob, embedded, lengths)
         return log_prob
@@ -194,12 +195,13 @@ class AcceleratedFlow:
             )
         else:
             samples = noise.reshape(shape).to(like, copy=True)
-        log_prob = samples.new_empty(len(samples))
+        log_prob, logabsdet = samples.new_empty(2, len(samples))
         with torch.autocast(samples.device.type, enabled=False):
             for span, one in _events(embedded, lengths, inverse.chunk_rows):
-                base_log_prob = base.draw(samples[span], one)
-                inverse.run(samples[span], one, samples[span], log_prob[span])
-                log_prob[span] = base_log_prob - log_prob[span]
+                log_prob[span] = base.draw(samples[span], one)
+            for span, one in _together(embedded, lengths, inverse):
+                inverse.run(samples[span], one, samples[span], logabsdet[span])
+            log_prob -= logabsdet
         _blank(log_prob, embedded, lengths)
         _blank(samples, embedded, lengths)
         if embedded is None:
@@ -311,6 +313,17 @@ def _events(
         for begin in range(0, total, chunk_rows):
             span = slice(begin, min(begin + chunk_rows, total))
             yield span, embedded[event_of_row[span]]
+
+
+def _together(
+    embedded: Tensor | None, lengths: list[int], backend: TorchBackend
+) -> Iterator[tuple[slice, Tensor | None]]:
+    """Cut rows as ``_events`` does, but leave events of one length together where the backend takes them."""
+    long_enough = sum(lengths) >= _MIN_ROWS_AN_EVENT * len(lengths)
+    if embedded is None or not backend.takes_several_events or len(set(lengths)) != 1 or not long_enough:
+        yield from _events(embedded, lengths, backend.chunk_rows)
+    else:
+        yield slice(0, sum(lengths)), embedded
 
 
 def _blank(rows: Tensor, embedded: Tensor | None, lengths: list[int]) -> None:

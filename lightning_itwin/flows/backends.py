@@ -4,16 +4,15 @@
 
 from __future__ import annotations
 
-import types
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from lightning_itwin.cuda_graph import record
 from lightning_itwin.flows import native
-from lightning_itwin.flows.steps import Direction, EventValues, run_step
+from lightning_itwin.flows.compiling import compiled
+from lightning_itwin.flows.steps import Direction, EventValues, affine, run_step, run_step_by_rows
 
 CHOICES = ("auto", "native", "inductor", "no")
 _CPU_ROWS = 512
@@ -31,16 +30,17 @@ class TorchBackend:
     Args:
         direction: what is done.
         chunk_rows: rows of a chunk; None for the default of the device.
-        compiled: a compiled ``run_step`` for whole chunks; the rest of the rows goes without it.
+        step: a compiled ``run_step`` for whole chunks; the rest of the rows goes without it.
     """
 
     def __init__(
-        self, direction: Direction, chunk_rows: int | None = None, compiled: StepFunction | None = None
+        self, direction: Direction, chunk_rows: int | None = None, step: StepFunction | None = None
     ) -> None:
         self.direction = direction
+        self.takes_several_events = False  # one context for each of several events with as many rows
         on_cuda = direction.exit_matrix.device.type == "cuda"
         self.chunk_rows = chunk_rows or (_CUDA_ROWS if on_cuda else _CPU_ROWS)
-        self._compiled = compiled
+        self._step = step
 
     def run(self, rows: Tensor, context: Tensor | None, out: Tensor, logabsdet: Tensor) -> None:
         """Take rows through the direction.
@@ -67,13 +67,13 @@ class TorchBackend:
                         step.rule, step.weights, value, states[place], sums[place]
                     )
             for span, state, total in zip(spans, states, sums):
-                out[span] = torch.addmm(self.direction.exit_bias, self.direction.exit_matrix, state).t()
+                out[span] = affine(self.direction.exit_bias, self.direction.exit_matrix, state).t()
                 logabsdet[span] = total
 
     def _take(self, state_FR: Tensor) -> StepFunction:
-        if self._compiled is None or state_FR.shape[1] != self.chunk_rows:
+        if self._step is None or state_FR.shape[1] != self.chunk_rows:
             return run_step
-        return self._compiled
+        return self._step
 
 
 class NativeBackend(TorchBackend):
@@ -94,67 +94,88 @@ class NativeBackend(TorchBackend):
 
 
 class GraphBackend(TorchBackend):
-    """CUDA graphs of all steps for the rows of one event: one launch a chunk."""
+    """CUDA graphs of all steps: one launch for a chunk of an event's rows, or for several shorter events."""
 
     def __init__(
-        self, direction: Direction, chunk_rows: int | None = None, compiled: StepFunction | None = None
+        self, direction: Direction, chunk_rows: int | None = None, step: StepFunction | None = None
     ) -> None:
-        super().__init__(direction, chunk_rows, compiled)
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, list[EventValues], Tensor, Tensor]] = {}
+        super().__init__(direction, chunk_rows, step)
+        self.takes_several_events = True
+        self._graphs: dict[tuple[int, int], _Graph] = {}
 
     def run(self, rows: Tensor, context: Tensor | None, out: Tensor, logabsdet: Tensor) -> None:
-        """Take rows through the direction; arguments as ``TorchBackend.run``."""
-        if context is not None and len(context) > 1:
+        """Take rows through the direction; arguments as ``TorchBackend.run``.
+
+        ``context`` may also have a row for each of several events that have as many rows each.
+        """
+        events = 1 if context is None else len(context)
+        each = len(rows) // events
+        if events > 1 and each == 1:
             super().run(rows, context, out, logabsdet)
             return
-        values = event_values(self.direction, context)
-        chunks = -(-len(rows) // self.chunk_rows)
-        size = -(-len(rows) // (chunks * _GRAPH_ROWS)) * _GRAPH_ROWS
-        if size not in self._graphs:
+        chunks = -(-each // self.chunk_rows)
+        size = -(-each // (chunks * _GRAPH_ROWS)) * _GRAPH_ROWS
+        at_once = min(events, max(1, self.chunk_rows // size))
+        for first in range(0, events, at_once):
+            some = slice(first, min(first + at_once, events))
+            graph = self._graph(size, at_once, None if context is None else context[some])
+            span = slice(some.start * each, some.stop * each)
+            parts = (rows[span], out[span], logabsdet[span])
+            given, to, total = (part.view(some.stop - some.start, each, *part.shape[1:]) for part in parts)
+            for begin in range(0, each, size):
+                chunk = (slice(None), slice(begin, begin + size))
+                graph.run(given[chunk], to[chunk], total[chunk])
+
+    def _graph(self, size: int, events: int, context: Tensor | None) -> _Graph:
+        key = (size, events)
+        if key not in self._graphs:
             if len(self._graphs) == _MAX_GRAPHS:
                 del self._graphs[next(iter(self._graphs))]
-            self._graphs[size] = self._capture(size, values)
-        graph, entry, held, exit_RF, total = self._graphs[size]
-        for kept, value in zip(held, values):
-            for to, of in zip((kept.initial, *kept.gates), (value.initial, *value.gates)):
-                if to is not None and of is not None:
-                    to.copy_(of)
-        for begin in range(0, len(rows), size):
-            span = slice(begin, min(begin + size, len(rows)))
-            count = span.stop - begin
-            entry[:count].copy_(rows[span])
-            graph.replay()
-            out[span].copy_(exit_RF[:count])
-            logabsdet[span].copy_(total[:count])
+            self._graphs[key] = _Graph(self.direction, self._step or run_step, size, events, context)
+        self._graphs[key].meet(context)
+        return self._graphs[key]
 
-    def _capture(self, size: int, values: Sequence[EventValues]) -> Any:
-        like = self.direction.exit_matrix
-        entry = like.new_zeros(size, len(like))
-        held = [
-            EventValues(value.initial.clone(), tuple(None if g is None else g.clone() for g in value.gates))
-            for value in values
-        ]
+
+class _Graph:
+    # of rows (events, size, F), with one graph before it for what depends on the events alone
+    def __init__(
+        self,
+        direction: Direction,
+        step_function: StepFunction,
+        size: int,
+        events: int,
+        context: Tensor | None,
+    ) -> None:
+        like = direction.exit_matrix
+        entry = like.new_zeros(events, size, len(like))
+        self._entry, self._context = entry, None if context is None else context.clone()
+        if context is None:
+            values = event_values(direction, None)
+        else:
+            self._prepare, values = record(lambda: event_values(direction, self._context), like.device)
 
         def whole() -> tuple[Tensor, Tensor]:
-            state = entry.t().contiguous()
-            total = state.new_full((size,), self.direction.logabsdet)
-            take = self._compiled or run_step
-            for step, value in zip(self.direction.steps, held):
-                state, total = take(step.rule, step.weights, value, state, total)
-            return torch.addmm(
-                self.direction.exit_bias, self.direction.exit_matrix, state
-            ).t().contiguous(), total
+            state = entry.flatten(0, 1).t().contiguous()
+            total = state.new_full((events * size,), direction.logabsdet)
+            for step, value in zip(direction.steps, values):
+                state, total = step_function(step.rule, step.weights, value, state, total)
+            exit_FR = affine(direction.exit_bias, direction.exit_matrix, state)
+            return exit_FR.t().contiguous(), total
 
-        side = torch.cuda.Stream(like.device)
-        side.wait_stream(torch.cuda.current_stream(like.device))
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                whole()
-        torch.cuda.current_stream(like.device).wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            exit_RF, total = whole()
-        return graph, entry, held, exit_RF, total
+        self._graph, (exit_RF, total) = record(whole, like.device)
+        self._exit, self._total = exit_RF.view_as(entry), total.view(events, size)
+
+    def meet(self, context: Tensor | None) -> None:
+        if context is not None and self._context is not None:
+            self._context[: len(context)] = context
+            self._prepare.replay()
+
+    def run(self, rows: Tensor, out: Tensor, logabsdet: Tensor) -> None:
+        events, count = rows.shape[:2]
+        self._entry[:events, :count].copy_(rows)
+        self._graph.replay()
+        out.copy_(self._exit[:events, :count])
+        logabsdet.copy_(self._total[:events, :count])
 
 
 def event_values(direction: Direction, context: Tensor | None) -> list[EventValues]:
@@ -178,8 +199,9 @@ def make_backend(direction: Direction, choice: str, chunk_rows: int | None) -> T
     if choice == "no":
         return TorchBackend(direction, chunk_rows)
     if choice == "inductor" or (choice == "auto" and on_cuda):
-        compiled = _compiled_step()
-        return (GraphBackend if on_cuda else TorchBackend)(direction, chunk_rows, compiled)
+        if on_cuda:
+            return GraphBackend(direction, chunk_rows, compiled(run_step_by_rows))
+        return TorchBackend(direction, chunk_rows, compiled(run_step))
     if native.serves(direction):
         try:
             return NativeBackend(direction, chunk_rows)
@@ -192,25 +214,3 @@ def make_backend(direction: Direction, choice: str, chunk_rows: int | None) -> T
             "at most 64 bins; leave compile at 'auto'."
         )
     return TorchBackend(direction, chunk_rows)
-
-
-def _compiled_step() -> StepFunction:
-    """Compile ``run_step`` for the steps of one direction.
-
-    A code object of its own keeps torch's limit of recompilations a matter of this flow alone.
-    """
-    own = types.FunctionType(run_step.__code__.replace(), run_step.__globals__, run_step.__name__)
-    compiled = torch.compile(own, dynamic=False)
-    failed = False
-
-    def take(*arguments: Any) -> tuple[Tensor, Tensor]:
-        nonlocal failed
-        if not failed:
-            try:
-                return compiled(*arguments)
-            except torch._dynamo.exc.TorchDynamoException as error:
-                failed = True
-                warnings.warn(f"The flow is not compiled: {str(error).splitlines()[0]}", stacklevel=2)
-        return run_step(*arguments)
-
-    return take

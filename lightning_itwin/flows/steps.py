@@ -1,7 +1,8 @@
 """One step of a folded flow in either direction, feature-major: what is done to a chunk of rows."""
 
 # F features, I identity features, T = F - I transformed ones, H hidden units, C context features, R rows of a
-# chunk, W width of a per-event value: 1 for the rows of one event, R where each row has its own context
+# chunk, W width of a per-event value: 1 for the rows of one event, R where each row has its own context, and
+# else the events that have as many rows each, one after the other
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lightning_itwin.flows.folding import Affine, Coupling, FoldedFlow
 from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
@@ -71,7 +73,7 @@ class EventWeights:
     num_blocks: int
 
     def __call__(self, context_RC: Tensor | None) -> EventValues:
-        """Work on contexts (W, C), one an event or one a row."""
+        """Work on contexts (W, C)."""
         if context_RC is None or self.initial_context is None:
             return EventValues(self.initial_bias[:, None], (None,) * self.num_blocks)
         context_CR = context_RC.t()
@@ -191,19 +193,85 @@ def run_step(
     Returns:
         The same two after the step; the features' order is the coupling layer's.
     """
-    features, num_identity = rule.num_features, rule.num_identity
-    entered = weights.entry @ state_FR
-    values = entered[:features] + weights.entry_bias
-    hidden = entered[features:] + event.initial
+    rows = state_FR.shape[1]
+    values = affine(weights.entry_bias, weights.entry[: rule.num_features], state_FR)
+    hidden = weights.entry[rule.num_features :] @ state_FR + _of_rows(event.initial, rows)
     for block, gate in zip(weights.blocks, event.gates):
         temps = hidden
         if block.scale is not None and block.offset is not None:
             temps = hidden * block.scale + block.offset
         temps = _product(rule, block.first, rule.activation(temps)) + block.first_bias
         temps = _product(rule, block.second, rule.activation(temps)) + block.second_bias
-        hidden = hidden + temps if gate is None else hidden + temps * gate
+        hidden = hidden + (temps if gate is None else temps * _of_rows(gate, rows))
     parameters = _product(rule, weights.final, hidden) + weights.final_bias
-    planes = parameters.view(-1, features - num_identity, parameters.shape[1]).unbind()
+    return _splines(rule, values, parameters, logabsdet_R)
+
+
+def run_step_by_rows(
+    rule: StepRule, weights: StepWeights, event: EventValues, state_FR: Tensor, logabsdet_R: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Take a chunk of rows through one step on a GPU: the same as ``run_step``, its hidden units (R, H).
+
+    So laid out, bias and activation belong to the matrix product before them. Between blocks the units are
+    kept in the precision of the products: a GPU waits for its memory there. The features stay in the flow's.
+    """
+    rows, own = state_FR.shape[1], state_FR.dtype
+    kept = rule.products or own
+    values = affine(weights.entry_bias, weights.entry[: rule.num_features], state_FR)
+    hidden = state_FR.t() @ weights.entry[rule.num_features :].t() + _of_rows(event.initial, rows).t()
+    hidden = hidden.to(kept)
+    for block, gate in zip(weights.blocks, event.gates):
+        temps = hidden
+        if block.scale is not None and block.offset is not None:
+            temps = (hidden * block.scale.t() + block.offset.t()).to(kept)
+        temps = rule.activation(temps)
+        bias = block.first_bias[:, 0].to(kept)
+        if rule.activation is functional.relu:
+            temps = linear_relu(temps, block.first, bias)
+        else:
+            temps = rule.activation(torch.addmm(bias, temps, block.first.t()))
+        added = (temps @ block.second.t()).to(own) + block.second_bias.t()
+        hidden = (hidden + (added if gate is None else added * _of_rows(gate, rows).t())).to(kept)
+    parameters = (weights.final @ hidden.t()).to(own) + weights.final_bias
+    return _splines(rule, values, parameters, logabsdet_R)
+
+
+def affine(bias: Tensor, matrix: Tensor, state_FR: Tensor) -> Tensor:
+    """Apply a map whose log-determinant is counted: in full precision, whatever torch is told of products.
+
+    Args:
+        bias: (F, 1).
+        matrix: (F, F).
+        state_FR: (F, R).
+    """
+    if state_FR.device.type == "cpu":
+        return torch.addmm(bias, matrix, state_FR)
+    # TensorFloat-32 would be another map than the one whose determinant is known.
+    return (matrix[:, :, None] * state_FR).sum(1) + bias
+
+
+@torch.library.custom_op("lightning_itwin::linear_relu", mutates_args=())
+def linear_relu(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Give relu(rows weight^T + bias) in one launch, which a compiler would take apart.
+
+    Args:
+        rows: (R, H).
+        weight: (G, H).
+        bias: (G,).
+    """
+    return torch._addmm_activation(bias, rows, weight.t())
+
+
+@linear_relu.register_fake
+def _(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return rows.new_empty(len(rows), len(weight))
+
+
+def _splines(
+    rule: StepRule, values: Tensor, parameters: Tensor, logabsdet_R: Tensor
+) -> tuple[Tensor, Tensor]:
+    num_identity = rule.num_identity
+    planes = parameters.view(-1, rule.num_features - num_identity, parameters.shape[1]).unbind()
     bins = rule.num_bins
     outputs, logabsdet_TR = rational_quadratic_spline(
         values[num_identity:],
@@ -220,3 +288,10 @@ def _product(rule: StepRule, weight: Tensor, hidden: Tensor) -> Tensor:
     if rule.products is None:
         return weight @ hidden
     return (weight @ hidden.to(rule.products)).to(hidden.dtype)
+
+
+def _of_rows(value_HW: Tensor, rows: int) -> Tensor:
+    width = value_HW.shape[1]
+    if width in (1, rows):
+        return value_HW
+    return value_HW[:, :, None].expand(-1, -1, rows // width).flatten(1)

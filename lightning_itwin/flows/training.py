@@ -8,14 +8,18 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_itwin.flows import native
 from lightning_itwin.flows.base_distribution import BaseDistribution
+from lightning_itwin.flows.compiling import compiled
 from lightning_itwin.flows.folding import UnknownPartError, flat, fold, nflows_name
 from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
+from lightning_itwin.flows.recorded_training import RecordedDensity
+from lightning_itwin.flows.steps import affine
 
 _COUPLING = "transforms.coupling.PiecewiseRationalQuadraticCouplingTransform"
 
@@ -33,17 +37,30 @@ class TrainingFlow:
         fallback_reason: what makes it run through nflows; None where it is fast.
     """
 
-    def __init__(self, flow: Any) -> None:
+    def __init__(self, flow: Any, compile: str = "auto") -> None:
         self.flow = flow
         self.fallback_reason: str | None = None
         self._native: bool | None = None
+        self._compile = compile
         try:
             self._base = BaseDistribution(flow._distribution)
             fold(flow)  # knows what is known
-            self._couplings, self._permutations, self._layers = _arranged(flow._transform)
+            self._arrange()
         except UnknownPartError as unknown:
             self.fallback_reason = str(unknown)
             warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
+            return
+        self._recorded = RecordedDensity(self._log_prob, list(flow.parameters()))
+        self._fused_spline = compiled(_torch_spline, dynamic=None)
+
+    def _arrange(self) -> None:
+        self._couplings, self._permutations, self._layers = _arranged(self.flow._transform)
+        device, first = self._permutations[0].device, self._layers[0]
+        # on the device once: a CUDA graph cannot copy from the host
+        self._triangles = [
+            torch.from_numpy(np.stack(indices)).to(device)
+            for indices in (first.lower_indices, first.upper_indices)
+        ]
 
     def log_prob(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
         """Give the log-density of parameters.
@@ -58,13 +75,20 @@ class TrainingFlow:
         if self.fallback_reason is not None:
             return self.flow.log_prob(inputs, context)
         embedded = self.flow._embedding_net(context)
+        if self._permutations[0].device != self._layers[0].bias.device:
+            self._arrange()
+        if self._compile != "no" and inputs.device.type == "cuda" and self._repeatable():
+            return self._recorded(inputs, embedded)
+        return self._log_prob(inputs, embedded)
+
+    def _log_prob(self, inputs: Tensor, embedded: Tensor | None) -> Tensor:
         matrices, biases, logabsdet = self._linear_layers()
         initials, gates = self._context_products(embedded)
         spline = self._spline(inputs)
         state = inputs.t()
         sums = []
         for k, coupling in enumerate(self._couplings):
-            values = torch.addmm(biases[k], matrices[k], state)
+            values = affine(biases[k], matrices[k], state)
             count = coupling.num_identity_features
             parameters = _parameters(coupling.transform_net, values[:count], initials[k], gates[k])
             outputs, step_logabsdet = spline(
@@ -76,8 +100,14 @@ class TrainingFlow:
             )
             state = torch.cat((values[:count], outputs))
             sums.append(step_logabsdet)
-        noise = torch.addmm(biases[-1], matrices[-1], state).t()
+        noise = affine(biases[-1], matrices[-1], state).t()
         return self._base.log_prob(noise, embedded) + torch.stack(sums).sum(0) + logabsdet
+
+    def _repeatable(self) -> bool:
+        # no random number is drawn, no running mean changed, and all that is trained lies inside
+        blocks = [block for net in _nets(self._couplings) for block in net.blocks]
+        changing = any(block.training and (block.use_batch_norm or block.dropout.p > 0) for block in blocks)
+        return not changing and next(self.flow._embedding_net.parameters(), None) is None
 
     def _linear_layers(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """Build the matrices of all linear layers at once, the orders of the coupling layers in them.
@@ -91,12 +121,11 @@ class TrainingFlow:
         raw_diagonal = torch.stack([layer.unconstrained_upper_diag for layer in layers])
         diagonal = functional.softplus(raw_diagonal) + layers[0].eps
         count, features = diagonal.shape
-        rows, columns = layers[0].lower_indices
+        (rows, columns), (upper_rows, upper_columns) = self._triangles
         lower = torch.eye(features, dtype=diagonal.dtype, device=diagonal.device).repeat(count, 1, 1)
         lower[:, rows, columns] = lower_entries
         upper = torch.diag_embed(diagonal)
-        rows, columns = layers[0].upper_indices
-        upper[:, rows, columns] = upper_entries
+        upper[:, upper_rows, upper_columns] = upper_entries
         row_orders, column_orders = self._permutations
         pick = torch.arange(count, device=diagonal.device)[:, None]
         matrices = (lower @ upper)[pick[:, :, None], row_orders[:, :, None], column_orders[:, None, :]]
@@ -134,26 +163,36 @@ class TrainingFlow:
             except native.NativeBuildError as error:
                 self._native = False
                 warnings.warn(f"The flow trains with torch alone, since {error}.", stacklevel=3)
+        if inputs.device.type == "cuda" and self._compile != "no" and torch.is_grad_enabled():
+            return self._fused_spline
         return _native_spline if on_cpu and self._native else _torch_spline
 
 
-def fast_training(flow: Any) -> TrainingFlow:
+def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     """Make a faster equivalent of an nflows flow's ``log_prob`` for training steps.
 
     The same parameters, modules and state dict, and gradients in them: the linear layers of all steps are
     built at once, so are the context's products, and the spline is one function with its own gradient, native
-    on the CPU in float32, and without masks and synchronisation elsewhere.
+    on the CPU in float32, and without masks and synchronisation elsewhere. On a GPU it is compiled, and
+    forward and backward pass of steps of one shape are CUDA graphs, recorded at the second step, unless
+    dropout, batch norms or an embedding net of the flow's own are at work.
 
     Args:
         flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through
             nflows, with a warning that names what is not known.
+        compile: ``"auto"``, or ``"no"`` for torch's own kernels without graphs on a GPU.
+
+    Raises:
+        ValueError: ``compile`` is neither.
 
     >>> from lightning_itwin.flows import neural_spline_flow
     >>> flow = neural_spline_flow(3, 2, hidden_features=8, num_flow_steps=1)
     >>> fast_training(flow).log_prob(torch.zeros(4, 3), torch.zeros(4, 2)).shape
     torch.Size([4])
     """
-    return TrainingFlow(flow)
+    if compile not in ("auto", "no"):
+        raise ValueError(f"compile must be 'auto' or 'no', not {compile!r}.")
+    return TrainingFlow(flow, compile)
 
 
 def _parameters(net: Any, identity_IB: Tensor, initial: Tensor | None, gates: list[Tensor | None]) -> Tensor:

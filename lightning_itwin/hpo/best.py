@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_itwin.hpo.study_reading import StudyRecord, StudyRow
 from lightning_itwin.hpo.trial_folder import TrialFolder, remove
+from lightning_itwin.records.manifest import write_text
 
 BEST_CONFIG, BEST_CHECKPOINT = "best.yaml", "best.ckpt"
 _ENDED = ("complete", "stopped", "diverged", "failed")
@@ -29,9 +30,7 @@ def write_best(folder: Path, config: str, head: str, winner: TrialFolder) -> Pat
         the checkpoint; None where the winner has none.
     """
     comment = "".join(f"# {line}\n" for line in head.splitlines())
-    beside = folder / f".{BEST_CONFIG}.{os.getpid()}"
-    beside.write_text(comment + config, encoding="utf-8")
-    os.replace(beside, folder / BEST_CONFIG)
+    write_text(folder / BEST_CONFIG, comment + config)
     saved = winner.saved("best")
     if saved is None:
         return None

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from lightning_itwin import presets
-from lightning_itwin.hpo.launchers import submits_jobs
 from lightning_itwin.hpo.search_space import read_space
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
+from lightning_itwin.launch.by_name import submits_jobs
 from lightning_itwin.launch.world import failure_reason, log_tail
 from lightning_itwin.records.manifest import write_json
 
@@ -105,7 +105,7 @@ def check(plan: StudyPlan, folder: Path, import_path: str = "") -> Checked:
 
 def _accelerator(plan: StudyPlan) -> str:
     """Give what the check trains its batch on: this machine may have none of what the trials have."""
-    return "auto" if submits_jobs(plan) or plan.launcher == "ray" else plan.accelerator
+    return "auto" if submits_jobs(plan.launcher) or plan.launcher == "ray" else plan.accelerator
 
 
 def _complaint(place: Path, log: Path, ended: int) -> str:

@@ -18,7 +18,6 @@ from lightning_itwin.hpo import rows
 from lightning_itwin.hpo.best import tidy
 from lightning_itwin.hpo.budget import Budget, Spent, spent
 from lightning_itwin.hpo.finishing import ask_to_finish
-from lightning_itwin.hpo.launchers import adopt
 from lightning_itwin.hpo.lease import DriverIdentity, asking, fresh
 from lightning_itwin.hpo.open_study import OpenStudy
 from lightning_itwin.hpo.patience import Patience, StorageLostError
@@ -28,8 +27,8 @@ from lightning_itwin.hpo.study_plan import StudyError
 from lightning_itwin.hpo.trial_folder import TrialFolder
 from lightning_itwin.hpo.worlds import Places, world_of, write_trial
 from lightning_itwin.launch import Launcher, RunningWorld, WorldEnd
-from lightning_itwin.launch.slurm_queue import SchedulerError
-from lightning_itwin.launch.world import KILLED, was_killed
+from lightning_itwin.launch.by_name import adopt
+from lightning_itwin.launch.world import KILLED, SchedulerError, was_killed
 from lightning_itwin.optional import MissingExtraError
 from lightning_itwin.records.manifest import write_json
 

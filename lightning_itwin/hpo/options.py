@@ -9,11 +9,11 @@ from typing import Any
 
 from lightning_itwin import presets, strategy_names
 from lightning_itwin.hpo.policies import POLICIES
-from lightning_itwin.hpo.study_plan import LAUNCHERS, StudyError
+from lightning_itwin.hpo.study_plan import StudyError
+from lightning_itwin.launch.job_options import add_job_options, add_launcher_option, take_job_options
 
 STUDIES = Path(presets.__file__).parent / "studies"
 DEFAULT_STUDY = STUDIES / "drought.yaml"
-_JOB = ("partition", "account", "time", "gpus_per_node", "setup", "pending_s")
 _STRATEGIES = tuple(entry.name for entry in strategy_names.STRATEGY_NAMES)
 _FILE = """\
 the study's file:
@@ -118,10 +118,7 @@ def study_file(name: str) -> Path:
 def given(options: argparse.Namespace, *but: str) -> dict[str, Any]:
     """Give the options that were set, but for some; those of a job together as ``job``."""
     found = {name: value for name, value in vars(options).items() if value is not None and name not in but}
-    job = {name: found.pop(name) for name in _JOB if name in found}
-    for text in found.pop("sbatch", []):
-        key, separator, value = text.partition("=")
-        job[key] = value if separator else True
+    job = take_job_options(found)
     return {**found, "job": job} if job else found
 
 
@@ -139,7 +136,7 @@ def together(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     if "job" in given:
         if found.get("launcher", "local") == "local":
             raise StudyError(
-                f"{', '.join(given['job'])}: options of a job; say --launcher slurm_jobs with them"
+                f"{', '.join(given['job'])}: options of a job; say --launcher slurm_jobs or htcondor too"
             )
         found["job"] = {**(values.get("job") or {}), **given["job"]}
     return found
@@ -156,24 +153,5 @@ def _places(made: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--timeout-s", type=float, metavar="S", help="when a trial counts as hung")
     where.add_argument("--nodes-per-trial", type=int, metavar="N", help="of a cluster (default: 1)")
-    where.add_argument(
-        "--launcher",
-        choices=LAUNCHERS,
-        help="what starts the processes (default: local). slurm: each trial is a step of the allocation that "
-        "this runs in, or a job where it runs in none; slurm_jobs: always a job; ray: on the cluster of "
-        "RAY_ADDRESS",
-    )
-    job = made.add_argument_group("what each job asks for")
-    job.add_argument("--partition", metavar="NAME", help="default: the cluster's")
-    job.add_argument("--account", metavar="NAME", help="that is charged")
-    job.add_argument("--time", metavar="T", help="limit of a job: minutes, h:mm:ss or d-hh:mm:ss")
-    job.add_argument("--gpus-per-node", type=int, metavar="N", help="GPUs of a job on each of its nodes")
-    job.add_argument(
-        "--setup", metavar="LINE|FILE", help="shell lines before the workers start, such as module load ..."
-    )
-    job.add_argument(
-        "--pending-s", type=float, metavar="S", help="when a waiting job is withdrawn (default: never)"
-    )
-    job.add_argument(
-        "--sbatch", action="append", metavar="KEY=VALUE", help="any other option of sbatch; may be repeated"
-    )
+    add_launcher_option(where, "trial")
+    add_job_options(made)

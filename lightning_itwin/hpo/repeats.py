@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_itwin.hpo.driver import Running
-from lightning_itwin.hpo.launchers import adopt
 from lightning_itwin.hpo.open_study import OpenStudy
 from lightning_itwin.hpo.rows import MOST_RETRIES
 from lightning_itwin.hpo.study_reading import StudyRow
 from lightning_itwin.hpo.trial_folder import TrialFolder
 from lightning_itwin.hpo.worlds import Places, world_of, write_trial
 from lightning_itwin.launch import Launcher, RunningWorld
+from lightning_itwin.launch.by_name import adopt
 from lightning_itwin.records.manifest import write_json
 
 REPEATS = "repeats.json"

@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_itwin.callbacks.collectives import gather, stay_in_gloo
 from lightning_itwin.hpo import random_state
-from lightning_itwin.hpo.rendezvous import prove_one_world
 from lightning_itwin.hpo.storage_line import StorageLine, Verdict
 from lightning_itwin.hpo.trial_folder import (
     COMPLETE,
@@ -72,10 +71,6 @@ class Reporter(Checkpoint):
         self._present_before = False
         self._started_s = self._saved_s = time.monotonic()
         self._save_cost_s = 0.0
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            prove_one_world(trainer, self._spec.token, self._spec.workers)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started_s = self._saved_s = time.monotonic()

@@ -13,11 +13,10 @@ import yaml
 from lightning_itwin import presets, strategy_names
 from lightning_itwin.hpo.policies import DEFAULT_POLICY, POLICIES
 from lightning_itwin.launch import job_settings
+from lightning_itwin.launch.by_name import LAUNCHERS
 
 PLAN = "study.json"
 DIRECTIONS = ("minimize", "maximize")
-LAUNCHERS = ("local", "slurm", "slurm_jobs", "ray")
-_GPU_OPTIONS = ("gpus", "gpus_per_task", "gres")
 _MISSING = object()
 _MOST_DIFFERENCES, _LONGEST = 5, 60
 _MAY_CHANGE = (
@@ -63,9 +62,10 @@ class StudyPlan:
         threads_per_worker: intra-op threads of a process; None to share the cores evenly.
         timeout_s: when a trial counts as hung; None for never.
         launcher: ``"local"``; ``"slurm"`` for steps of the allocation that the driver runs in, or jobs where
-            it runs in none; ``"slurm_jobs"`` for jobs in any case; ``"ray"`` for the Ray cluster of
-            ``RAY_ADDRESS``.
-        job: what each job asks for: keys of :class:`~lightning_itwin.launch.JobSettings`, or of sbatch.
+            it runs in none; ``"slurm_jobs"`` for jobs in any case; ``"htcondor"`` for jobs of HTCondor;
+            ``"ray"`` for the Ray cluster of ``RAY_ADDRESS``.
+        job: what each job asks for: keys of :class:`~lightning_itwin.launch.JobSettings`, or the scheduler's
+            own.
         nodes_per_trial: machines that share the workers of a trial; of a cluster.
         storage: URL of Optuna's storage; None for a journal file in the study's folder.
         name: of the study in its storage; None for the folder's name.
@@ -122,7 +122,7 @@ class StudyPlan:
             )
         if self.nodes_per_trial > 1 and self.launcher == "local":
             raise StudyError(
-                f"nodes_per_trial {self.nodes_per_trial}: several nodes need --launcher slurm or ray"
+                f"nodes_per_trial {self.nodes_per_trial}: several nodes need a launcher: slurm, htcondor, ray"
             )
         self._check_job()
         for name in ("hours", "timeout_s"):
@@ -135,8 +135,7 @@ class StudyPlan:
     @property
     def asks_for_gpus(self) -> bool:
         """Whether each job gets GPUs."""
-        settings = job_settings(self.job)
-        return bool(settings.gpus_per_node or set(settings.more) & set(_GPU_OPTIONS))
+        return job_settings(self.job).asks_for_gpus
 
     def _check_job(self) -> None:
         try:

@@ -5,7 +5,7 @@
     <study>/trials/0007/spec.json        what its processes do (TrialSpec)
                         config.yaml      the LightningCLI config, everything filled in
                         world.log        what they print
-                        world.json       who they are, for a driver that takes them over
+                        meeting.json     where they find each other
                         reports.jsonl    the metric of every epoch
                         result.json      how it ended (TrialResult)
                         last.json        the last checkpoint; best.json the best one (Saved)
@@ -120,8 +120,8 @@ class TrialFolder:
         self.log = self.path / "world.log"
         self.config = self.path / "config.yaml"
         self.spec = self.path / "spec.json"
-        self.world = self.path / "world.json"
         self.alive = self.path / "alive"
+        self.meeting = self.path / "meeting.json"
 
     def clear(self) -> None:
         """Make it an empty folder."""

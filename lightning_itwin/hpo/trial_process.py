@@ -18,11 +18,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_itwin.callbacks.measuring_callback import callbacks_of
+from lightning_itwin.callbacks.one_world import OneWorld
 from lightning_itwin.cli import ItwinCLI
-from lightning_itwin.hpo.rendezvous import meet
 from lightning_itwin.hpo.reporter import RandomStateKeeper, Reporter
 from lightning_itwin.hpo.storage_line import RowLine, StorageLine
 from lightning_itwin.hpo.trial_folder import ALIVE_EVERY_S, TrialFolder, TrialSpec
+from lightning_itwin.launch.rendezvous import meet
 
 
 class TrialCLI(ItwinCLI):
@@ -50,7 +51,8 @@ class TrialCLI(ItwinCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = super().instantiate_trainer(**kwargs)
         callbacks = callbacks_of(trainer)
-        callbacks[:] = [one for one in callbacks if not isinstance(one, Checkpoint)]
+        own = [one for one in callbacks if not isinstance(one, Checkpoint)]
+        callbacks[:] = [OneWorld(self._spec.token, self._spec.workers), *own]
         if self._spec.checkpoint:
             callbacks.append(RandomStateKeeper(Path(self._spec.checkpoint)))
         callbacks.append(Reporter(self._spec, self._folder, self._line, self._leaving))
@@ -72,7 +74,7 @@ def main() -> None:
         torch.set_num_threads(int(threads))
     leaving = threading.Event()
     signal.signal(signal.SIGUSR2, lambda number, frame: leaving.set())
-    store = meet(folder.path, spec.token)
+    store = meet(folder.meeting, spec.token)
     TrialCLI(spec, folder, line, leaving)
     del store
 

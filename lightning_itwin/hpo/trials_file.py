@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from lightning_itwin.hpo.study_reading import StudyRecord, StudyRow
+from lightning_itwin.records.manifest import write_text
 
 TRIALS = "trials.csv"
 _COLUMNS = (
@@ -48,9 +48,8 @@ def trials_csv(study: StudyRecord) -> str:
 
 def write_trials(study: StudyRecord, folder: Path) -> Path:
     """Write ``trials.csv`` into the study's folder."""
-    path, beside = folder / TRIALS, folder / f".{TRIALS}.{os.getpid()}"
-    beside.write_text(trials_csv(study), encoding="utf-8")
-    os.replace(beside, path)
+    path = folder / TRIALS
+    write_text(path, trials_csv(study))
     return path
 
 

@@ -26,8 +26,9 @@ from lightning_itwin.hpo.storage import connection_errors, shown
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.study_reading import StudyRecord
 from lightning_itwin.hpo.trials_file import write_trials
-from lightning_itwin.hpo.worlds import find_places, import_path, trainer_settings, unavailable
+from lightning_itwin.hpo.worlds import find_places, trainer_settings, unavailable
 from lightning_itwin.launch import Launcher
+from lightning_itwin.launch.world import import_path
 
 
 class NothingFoundError(StudyError):

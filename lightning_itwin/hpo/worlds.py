@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_itwin import strategy_names
-from lightning_itwin.hpo.launchers import submits_jobs
 from lightning_itwin.hpo.open_study import OpenStudy, dump_yaml
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialSpec
-from lightning_itwin.launch import World
+from lightning_itwin.launch import World, job_settings
+from lightning_itwin.launch.by_name import default_threads, submits_jobs
+from lightning_itwin.launch.world import import_path
 from lightning_itwin.meters import host
 
 _STRATEGIES = {entry.name: entry for entry in strategy_names.STRATEGY_NAMES}
@@ -63,11 +63,6 @@ class Places:
         return {**threads, "CUDA_VISIBLE_DEVICES": ",".join(mine)}
 
 
-def import_path() -> str:
-    """Give a ``PYTHONPATH`` with which a trial can import what lies beside the user's script."""
-    return os.pathsep.join(dict.fromkeys(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")])))
-
-
 def find_places(plan: StudyPlan, gpus: int) -> Places:
     """Share this machine among the slots.
 
@@ -80,15 +75,16 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
     """
     needed = plan.parallel_trials * plan.workers_per_trial
     accelerator = plan.accelerator
-    jobs = submits_jobs(plan)
-    if accelerator == "auto" and jobs:  # what this machine has says nothing about those of a job
-        accelerator = "gpu" if plan.asks_for_gpus else "cpu"
-    if accelerator == "auto":
+    jobs = submits_jobs(plan.launcher)
+    if jobs:
+        try:
+            accelerator = job_settings(plan.job).accelerator(accelerator)
+        except ValueError as error:
+            raise StudyError(str(error)) from None
+    elif accelerator == "auto":
         accelerator = "gpu" if gpus else "cpu"
     names: tuple[str, ...] = ()
     scheduled = plan.launcher != "local"
-    if accelerator == "gpu" and jobs and not plan.asks_for_gpus:
-        raise StudyError("accelerator gpu: say how many GPUs a job gets on each node with --gpus-per-node")
     if accelerator == "gpu" and not scheduled:
         if gpus < needed:
             raise StudyError(
@@ -101,16 +97,10 @@ def find_places(plan: StudyPlan, gpus: int) -> Places:
         slots=plan.parallel_trials,
         workers=plan.workers_per_trial,
         accelerator=accelerator,
-        threads=plan.threads_per_worker or (1 if jobs else _threads(needed, scheduled)),
+        threads=plan.threads_per_worker or default_threads(plan.launcher, needed, host.cpu_cores()),
         gpus=names,
         scheduled=scheduled,
     )
-
-
-def _threads(processes: int, scheduled: bool) -> int:
-    if scheduled:
-        return int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-    return max(1, host.cpu_cores() // processes)
 
 
 def unavailable(strategy: str) -> str:

@@ -12,17 +12,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lightning_itwin.detectors import RecordedSignals, SignalModel
 from lightning_itwin.inference.phase import PhaseSeries
 from lightning_itwin.inference.prior import Prior
 from lightning_itwin.waveforms.binary import Binary
 
 _WAVEFORM_TENSORS = 40  # (N, F) float64 tensors that a waveform may hold at once
+_MEMORY_MIB = {"cpu": 256.0, "cuda": 2048.0}
 _SIGNAL_TENSORS = 4  # (N, D, F) complex64 tensors of projection and inner products
 _TOLERANCE = 3e-3  # of the amplitude that the modes may leave unexplained
 
 
 class SignalOf(Protocol):
-    """What makes whitened signals of binaries, such as ``detectors.SignalModel``."""
+    """What makes whitened signals of binaries; of a ``detectors.SignalModel`` only what is audible."""
 
     def __call__(self, binary: Binary, psd_index: Tensor | None = None) -> Tensor:
         """Give whitened spectra, (N, D, F) complex64, with noise of unit variance in both parts."""
@@ -43,14 +45,18 @@ class GaussianLikelihood:
         signal_model: makes whitened signals.
         prior: names the columns of a table and adds the fixed parameters.
         modes: azimuthal numbers m that the waveform has: ``(2,)`` or ``(1, 2, 3, 4)``.
-        memory_mib: memory that a chunk's signals may take.
+        memory_mib: memory that a chunk's signals may take; None: 256 on a CPU, 2048 on a GPU.
 
     Raises:
         ValueError: no mode, or one below 1.
     """
 
     def __init__(
-        self, signal_model: SignalOf, prior: Prior, modes: Sequence[int] = (2,), memory_mib: float = 256.0
+        self,
+        signal_model: SignalOf,
+        prior: Prior,
+        modes: Sequence[int] = (2,),
+        memory_mib: float | None = None,
     ) -> None:
         if not modes or min(modes) < 1:
             raise ValueError(f"modes are azimuthal numbers from 1 on, not {tuple(modes)}.")
@@ -59,6 +65,7 @@ class GaussianLikelihood:
         self.modes = tuple(sorted(set(modes)))
         self.memory_mib = memory_mib
         self._sense: int | None = None
+        self._recorded: RecordedSignals | None = None
 
     def log_likelihood(self, theta: Tensor, data: Tensor, psd_index: Tensor | int | None = None) -> Tensor:
         """Evaluate samples of one event.
@@ -73,7 +80,7 @@ class GaussianLikelihood:
         """
         found = []
         for binary, psd_index_n in self._chunks(theta, data, psd_index):
-            signal_NDF = self.signal_model(binary, psd_index_n)
+            signal_NDF = self._signals(binary, psd_index_n)
             found.append(_product(data, signal_NDF) - 0.5 * _product(signal_NDF, signal_NDF))
         return torch.cat(found) if found else torch.empty(0, dtype=torch.float64, device=data.device)
 
@@ -127,8 +134,14 @@ class GaussianLikelihood:
         self, theta: Tensor, data: Tensor, psd_index: Tensor | int | None, copies: int = 1
     ) -> Iterator[tuple[Binary, Tensor | None]]:
         detectors, frequencies = data.shape
+        if isinstance(self.signal_model, SignalModel):
+            frequencies = self.signal_model.num_audible
         row = 8 * frequencies * (_WAVEFORM_TENSORS + detectors * (_SIGNAL_TENSORS + copies - 1))
-        rows = max(1, int(self.memory_mib * 2**20 / row))
+        memory_mib = self.memory_mib or _MEMORY_MIB.get(data.device.type, _MEMORY_MIB["cpu"])
+        rows = max(1, int(memory_mib * 2**20 / row))
+        if isinstance(self.signal_model, SignalModel) and self.signal_model.recordable and len(theta):
+            rows = min(rows, len(theta)) if self._recorded is None else self._recorded.batch
+            self._recorded = self._recorded or RecordedSignals(self.signal_model, rows)
         theta = theta.to(device=data.device, dtype=torch.float64)
         if isinstance(psd_index, int):
             psd_index = torch.tensor(psd_index)
@@ -145,9 +158,18 @@ class GaussianLikelihood:
             count += 1
         return [2 * math.pi * turn / count for turn in range(count)]
 
+    def _signals(self, binary: Binary, psd_index: Tensor | None) -> Tensor:
+        # (N, D, F), without the last frequencies where all are zero; good until the next call
+        if self._recorded is not None:
+            return self._recorded.audible(binary, psd_index)
+        if isinstance(self.signal_model, SignalModel):
+            return self.signal_model.audible(binary, psd_index)
+        return self.signal_model(binary, psd_index)
+
     def _turned(self, binary: Binary, psd_index: Tensor | None, phase: float) -> Tensor:
         phase_N = torch.full_like(binary.phase_rad, phase)
-        return self.signal_model(dataclasses.replace(binary, phase_rad=phase_N), psd_index)
+        signals = self._signals(dataclasses.replace(binary, phase_rad=phase_N), psd_index)
+        return signals if self._recorded is None else signals.clone()
 
     def _mode_signals(self, binary: Binary, psd_index: Tensor | None, sense: int) -> list[Tensor]:
         turns_K = self._turns()
@@ -191,9 +213,10 @@ def _turn(angle: float) -> complex:
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
+    left = left[..., : right.shape[-1]]
     parts = torch.view_as_real(left.resolve_conj()) * torch.view_as_real(right.resolve_conj())
     return parts.sum(dim=(-3, -2, -1), dtype=torch.float64)
 
 
 def _complex_product(left: Tensor, right: Tensor) -> Tensor:
-    return (left.conj() * right).sum(dim=(-2, -1), dtype=torch.complex128)
+    return (left[..., : right.shape[-1]].conj() * right).sum(dim=(-2, -1), dtype=torch.complex128)

@@ -18,6 +18,8 @@ from torch import Tensor
 from lightning_itwin.inference.event_uniforms import event_uniforms
 from lightning_itwin.inference.prior_text import parse_prior_text, read_prior_text
 from lightning_itwin.optional import require
+from lightning_itwin.waveforms import Binary, EndsEarly, Waveform
+from lightning_itwin.waveforms.binary import MASSES
 
 # No relative time is as large; no GPS time of a detection is as small.
 _ABSOLUTE_FROM_S = 1e6
@@ -181,6 +183,24 @@ class Prior:
         """
         fixed_F = torch.tensor(list(self.fixed.values()), dtype=theta.dtype, device=theta.device)
         return [*self.names, *self.fixed], torch.cat([theta, fixed_F.expand(len(theta), -1)], dim=1)
+
+    def highest_frequency_hz(self, waveform: Waveform) -> float | None:
+        """Give the frequency above which no binary of the prior has a signal, None where nobody knows.
+
+        Every mass parameter makes a binary heavier, or every one lighter: the lightest is at a corner of
+        their ranges.
+
+        Args:
+            waveform: one that ``EndsEarly`` knows.
+        """
+        masses = [column for column, name in enumerate(self.names) if name in MASSES]
+        bounds = torch.stack((self.minimum, self.maximum))[:, masses]
+        if not isinstance(waveform, EndsEarly) or not bool((bounds.isfinite() & (bounds > 0)).all()):
+            return None
+        theta = self.sample(2 ** len(masses), seed=0)
+        if masses:
+            theta[:, masses] = torch.cartesian_prod(*bounds.T).reshape(len(theta), -1)
+        return waveform.highest_frequency_hz(Binary.from_table(*self.with_fixed(theta)))
 
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:

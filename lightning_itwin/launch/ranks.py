@@ -4,7 +4,7 @@ A starter for worlds whose processes find each other by themselves: each is told
 size, nothing else. It needs neither torch nor a port, so a world begins as fast as an interpreter does. The
 first rank that fails ends the others, and all end with their starter, however that ends. On several machines
 there is one such process on each; the variables ``LIGHTNING_ITWIN_NODE`` and ``LIGHTNING_ITWIN_NODES`` tell
-it which one it is.
+it which one it is, and ``LIGHTNING_ITWIN_ADDRESS`` where the others reach it, if that is not its way out.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from collections.abc import Sequence
 from types import FrameType
 
 from lightning_itwin.launch.leash import end_with_parent
+from lightning_itwin.launch.rendezvous import ADDRESS, NODE, NODES, own_address
 
 _GRACE_S = 5.0
 _POLL_S = 0.05
-
-
-NODE, NODES = "LIGHTNING_ITWIN_NODE", "LIGHTNING_ITWIN_NODES"
 
 
 def rank_environment(local_rank: int, workers: int, node: int = 0, nodes: int = 1) -> dict[str, str]:
@@ -55,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the world; give the exit code of the first rank that failed, as a shell has it, else 0."""
     workers, *command = sys.argv[1:] if arguments is None else arguments
     place = int(os.environ.get(NODE, "0")), int(os.environ.get(NODES, "1"))
+    if place[1] > 1 and ADDRESS not in os.environ:
+        os.environ[ADDRESS] = own_address()
     signal.signal(signal.SIGTERM, _interrupt)
     ranks: list[subprocess.Popen[bytes]] = []
     failed = 0

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_itwin.launch.leash import end_with_parent
-from lightning_itwin.launch.ranks import NODE, NODES
-from lightning_itwin.launch.slurm_rank import ADDRESS
-from lightning_itwin.launch.world import World, WorldEnd, failure_reason, log_tail
+from lightning_itwin.launch.rendezvous import ADDRESS, NODE, NODES
+from lightning_itwin.launch.world import World, WorldEnd, each_node, failure_reason, log_tail
 from lightning_itwin.optional import require
 
 _GRACE_S = 10.0
@@ -237,20 +236,14 @@ def _address() -> str:
 def _command(world: World) -> list[str]:
     if world.starter != "ranks":
         raise ValueError(f"on Ray the starter {world.starter} is not known; there is ranks")
-    return ["-m", "lightning_itwin.launch.ranks", str(_each(world)), sys.executable, *world.command]
+    return ["-m", "lightning_itwin.launch.ranks", str(each_node(world)), sys.executable, *world.command]
 
 
 def _bundle(world: World) -> dict[str, float]:
     """Give what a machine of the world has to have."""
     threads = float(world.environment.get("OMP_NUM_THREADS", "1"))
-    places = {"CPU": threads * _each(world)}
-    return {**places, "GPU": float(_each(world))} if world.gpus else places
-
-
-def _each(world: World) -> int:
-    if world.workers % world.nodes:
-        raise ValueError(f"{world.workers} workers cannot be shared evenly by {world.nodes} nodes")
-    return world.workers // world.nodes
+    places = {"CPU": threads * each_node(world)}
+    return {**places, "GPU": float(each_node(world))} if world.gpus else places
 
 
 def _log(world: World, node: int) -> Path:

@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from lightning_itwin.launch.local import LocalLauncher
-from lightning_itwin.launch.world import World
+from lightning_itwin.launch.world import World, each_node
 
 
 class SlurmLauncher(LocalLauncher):
@@ -54,9 +54,7 @@ def step_command(world: World, *options: str) -> list[str]:
     """
     if world.starter != "ranks":
         raise ValueError(f"inside SLURM the starter {world.starter} is not known; there is ranks")
-    if world.workers % world.nodes:
-        raise ValueError(f"{world.workers} workers cannot be shared evenly by {world.nodes} nodes")
-    each = world.workers // world.nodes
+    each = each_node(world)
     return [
         "srun",
         *options,

@@ -8,19 +8,37 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
+import shlex
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_itwin.launch.job_end import bad_end, ended
+from lightning_itwin.launch.job_files import TIMED_OUT, clear, script_end
 from lightning_itwin.launch.job_settings import JobSettings
-from lightning_itwin.launch.slurm_queue import GONE, JobState, SchedulerError, SlurmQueue, find_job, slurm
-from lightning_itwin.launch.slurm_script import exit_code, exit_file, job_name, script_text, write_script
-from lightning_itwin.launch.world import KILLED, World, WorldEnd, failure_reason, log_tail
+from lightning_itwin.launch.slurm_queue import GONE, JobState, SlurmQueue, find_jobs, slurm
+from lightning_itwin.launch.slurm_script import job_name, script_text, write_script
+from lightning_itwin.launch.world import KILLED, SchedulerError, Submitted, World, WorldEnd
 from lightning_itwin.optional import require
 
 _SETTLE_S = 20.0  # a file of another machine may be seen late, and a job's end too
 _STOP_S = 90.0
 _WAIT_S = 0.2
 _TRIES, _PAUSE_S = 4, 5.0
+# What SLURM writes into the log of a job that it ends: slurmstepd.c, "CANCELLED AT ... DUE TO ...".
+_CANCELLED = re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+?))? \*\*\*")
+_WHY = {
+    "TIMEOUT": "reached its time limit",
+    "TIME LIMIT": "reached its time limit",
+    "PREEMPTED": "was preempted",
+    "PREEMPTION": "was preempted",
+    "NODE_FAIL": "lost a node",
+    "NODE FAILURE": "lost a node",
+    "CANCELLED": "was cancelled",
+    GONE: "is gone without a trace",
+}
 
 
 class SlurmJobLauncher:
@@ -34,18 +52,20 @@ class SlurmJobLauncher:
         queue: that tells where the jobs stand.
 
     Raises:
+        ValueError: the settings hold commands of another scheduler.
         MissingExtraError: submitit is not installed.
-        SchedulerError: there is no sbatch on this machine.
     """
 
     def __init__(self, settings: JobSettings | None = None, queue: SlurmQueue | None = None) -> None:
         self.settings = settings or JobSettings()
         self._queue = queue or SlurmQueue()
-        require("submitit", extra="hpo")
-        slurm("sbatch", "--version")
+        require("submitit", extra="slurm")
 
     def describe(self, world: World) -> str:
-        return script_text(world, self.settings)
+        return self.script(world)
+
+    def script(self, world: World, after: Sequence[Submitted] = ()) -> str:
+        return script_text(world, self.settings, after)
 
     def check(self, world: World) -> None:
         """Have SLURM look at a job without submitting it.
@@ -53,21 +73,26 @@ class SlurmJobLauncher:
         Raises:
             SchedulerError: it refuses it; the message is its own.
         """
-        script = write_script(world, script_text(world, self.settings))
-        told = slurm("sbatch", "--test-only", str(script))
-        script.unlink()
+        with tempfile.TemporaryDirectory() as place:
+            script = Path(place) / "job.sbatch"
+            script.write_text(self.script(world), encoding="utf-8")
+            told = slurm("sbatch", "--test-only", str(script))
         if told.returncode:
             raise SchedulerError(f"SLURM refuses the job: {_words(told.stderr)}")
 
-    def start(self, world: World) -> SlurmJobWorld:
+    def start(self, world: World, after: Sequence[Submitted] = ()) -> SlurmJobWorld:
         """Submit a world.
+
+        Args:
+            world: that is started.
+            after: jobs that have to end before, well or not.
 
         Raises:
             ValueError: its starter is not known, or its nodes cannot share the workers evenly.
             SchedulerError: SLURM refuses it or does not answer.
         """
-        script = write_script(world, script_text(world, self.settings))
-        exit_file(world).unlink(missing_ok=True)
+        script = write_script(world, self.script(world, after))
+        clear(world)
         world.log.write_text(f"$ sbatch {script}\n", encoding="utf-8")
         return self._running(world, _submit(script, job_name(world)))
 
@@ -77,29 +102,44 @@ class SlurmJobLauncher:
         Raises:
             SchedulerError: SLURM does not answer, so that nobody can tell.
         """
-        found = find_job(job_name(world)) if world.mark else None
-        return None if found is None else self._running(world, found[0])
+        return next(iter(self.living([world])), None)
+
+    def living(self, worlds: Sequence[World]) -> Sequence[SlurmJobWorld]:
+        """Take over those of these worlds' jobs that wait or run; SLURM is asked once for all.
+
+        Raises:
+            SchedulerError: SLURM does not answer, so that nobody can tell.
+        """
+        named = {job_name(world): world for world in worlds if world.mark}
+        return [self._running(named[name], job) for name, job in find_jobs(named).items()]
+
+    def attach(self, submitted: Submitted) -> SlurmJobWorld:
+        """Take over a job by its number, even if it has ended meanwhile."""
+        return self._running(submitted.world, submitted.job)
+
+    def cancel_command(self, jobs: Sequence[Submitted]) -> str:
+        return shlex.join(["scancel", *(one.job for one in jobs)])
 
     def _running(self, world: World, job: str) -> SlurmJobWorld:
         self._queue.watch(job)
-        return SlurmJobWorld(world, job, self.settings, self._queue)
+        return SlurmJobWorld(Submitted(job=job, world=world), self.settings, self._queue)
 
 
 class SlurmJobWorld:
     """A world that was submitted.
 
     Args:
-        world: what was submitted.
-        job: number of its job.
+        submitted: the world, and the number of its job.
         settings: what it asked for.
         queue: that tells where it stands.
 
-    ``waits`` says whether it waits for its turn, as far as is known.
+    ``waits`` says whether it waits for its turn, as far as is known; ``lives`` whether it waits or runs.
     """
 
-    def __init__(self, world: World, job: str, settings: JobSettings, queue: SlurmQueue) -> None:
-        self.job = job
-        self._world = world
+    def __init__(self, submitted: Submitted, settings: JobSettings, queue: SlurmQueue) -> None:
+        self.submitted = submitted
+        self.job = submitted.job
+        self._world = submitted.world
         self._settings = settings
         self._queue = queue
         self._submitted_s = time.monotonic()
@@ -107,6 +147,7 @@ class SlurmJobWorld:
         self._over_s: float | None = None
         self._end: WorldEnd | None = None
         self.waits = True
+        self.lives: bool | None = None
 
     def poll(self) -> WorldEnd | None:
         """Give the world's end, or None while its job waits or runs.
@@ -139,11 +180,13 @@ class SlurmJobWorld:
             time.sleep(_WAIT_S)
 
     def _look(self) -> WorldEnd | None:
-        code = exit_code(self._world)
+        end = script_end(self._world)
+        code = None if end is None else end.code
         self.waits = False
         if code == 0:
-            return WorldEnd(status="ok", wall_s=self._wall_s())
+            return self._ended(code)
         state = self._queue.state(self.job, within_s=None if code is None else 1.0)
+        self.lives = None if state is None else state.waits or state.goes_on
         over = code is not None or (state is not None and not state.waits and not state.goes_on)
         if over and self._over_s is None:
             self._over_s = time.monotonic()
@@ -180,29 +223,21 @@ class SlurmJobWorld:
 
     def _too_late(self) -> WorldEnd:
         self.stop()
-        return self._bad("timeout", f"no end after {self._world.timeout_s:.0f} s (--timeout); it may hang")
+        return self._ended(TIMED_OUT)
 
     def _lost(self, state: JobState) -> WorldEnd:
-        reasons = {
-            "TIMEOUT": "reached its time limit",
-            "PREEMPTED": "was preempted",
-            "NODE_FAIL": "lost a node",
-            "CANCELLED": "was cancelled",
-            GONE: "is gone without a trace",
-        }
         if state.name == "OUT_OF_MEMORY":
             return self._bad("lost", KILLED)
-        how = reasons.get(state.name, f"ended as {state.name}")
-        return self._bad("lost", f"job {self.job} {how}", taken=state.taken)
+        said = _said_in_log(self._world.log) if state.name == GONE else ""
+        how = _WHY.get(said or state.name, f"ended as {state.name}")
+        taken = state.taken or said in ("TIME LIMIT", "PREEMPTION", "NODE FAILURE")
+        return self._bad("lost", f"job {self.job} {how}", taken=taken)
 
     def _ended(self, code: int) -> WorldEnd:
-        if code == 0:
-            return WorldEnd(status="ok", wall_s=self._wall_s())
-        return self._bad("failed", failure_reason(self._world.log, code))
+        return ended(self._world, code, self._wall_s())
 
     def _bad(self, status: str, reason: str, *, taken: bool = False) -> WorldEnd:
-        tail = log_tail(self._world.log)
-        return WorldEnd(status=status, wall_s=self._wall_s(), reason=reason, log_tail=tail, taken=taken)
+        return bad_end(self._world, status, reason, self._wall_s(), taken=taken)
 
     def _has_settled(self) -> bool:
         return self._over_s is not None and time.monotonic() - self._over_s > _SETTLE_S
@@ -217,8 +252,8 @@ def _submit(script: Path, name: str) -> str:
     for number in range(_TRIES):
         if number:
             time.sleep(_PAUSE_S)
-            if (found := find_job(name)) is not None:
-                return found[0]
+            if (found := find_jobs([name]).get(name)) is not None:
+                return found
         told = slurm("sbatch", "--parsable", str(script))
         if not told.returncode:
             return told.stdout.strip().partition(";")[0]
@@ -226,6 +261,15 @@ def _submit(script: Path, name: str) -> str:
         if not any(sign in words for sign in ("Socket timed out", "Unable to contact", "try again")):
             break
     raise SchedulerError(f"SLURM refuses the job: {words}")
+
+
+def _said_in_log(log: Path) -> str:
+    """Give what SLURM's daemon on the node wrote about the end of a job that SLURM has forgotten."""
+    try:
+        found = _CANCELLED.search(log.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return "" if found is None else found.group(1) or "CANCELLED"
 
 
 def _words(text: str) -> str:

@@ -11,8 +11,10 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from lightning_itwin.launch.world import SchedulerError
 
 CALL_S = 60.0
 _EVERY_S = 10.0
@@ -40,10 +42,6 @@ _NEVER = (
     "QOSNotAllowed",
     "launch failed requeued held",
 )
-
-
-class SchedulerError(OSError):
-    """SLURM refuses a job, or cannot be reached; the message says what it said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +118,20 @@ class SlurmQueue:
             return self._states.get(job)
 
 
-def find_job(name: str) -> tuple[str, JobState] | None:
-    """Give number and state of the newest job of a name that has not ended; None where there is none.
+def find_jobs(names: Iterable[str]) -> dict[str, str]:
+    """Give the number of the newest job of each name that has not ended, by name.
 
     Raises:
         SchedulerError: SLURM does not answer.
     """
-    told = slurm("squeue", "-h", "-o", "%i|%T|%r", "-n", name)
+    wanted = ",".join(names)
+    if not wanted:
+        return {}
+    told = slurm("squeue", "-h", "-o", "%i|%j", "-n", wanted)
     if told.returncode:
         raise SchedulerError(f"squeue: {told.stderr.strip()}")
-    found = [line.split("|", 2) for line in told.stdout.splitlines()]
-    living = [(job, JobState(name=state, reason=reason)) for job, state, reason in found]
-    return max(living, key=lambda one: int(one[0].partition("_")[0]), default=None)
+    found = [line.partition("|") for line in told.stdout.splitlines()]
+    return {name: job for job, _, name in sorted(found, key=lambda one: int(one[0].partition("_")[0]))}
 
 
 def slurm(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

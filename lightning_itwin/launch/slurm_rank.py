@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-ADDRESS = "LIGHTNING_ITWIN_ADDRESS"
-_ANY_PORT = 9
+from lightning_itwin.launch.rendezvous import ADDRESS, own_address
 
 
 def rank_environment(step: Mapping[str, str]) -> dict[str, str]:
@@ -32,7 +30,7 @@ def rank_environment(step: Mapping[str, str]) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": str(int(workers) // nodes),
         "GROUP_RANK": step["SLURM_NODEID"],
         "NODE_RANK": step["SLURM_NODEID"],
-        ADDRESS: "127.0.0.1" if nodes == 1 else _own_address(step.get("SLURM_LAUNCH_NODE_IPADDR", "")),
+        ADDRESS: "127.0.0.1" if nodes == 1 else own_address(step.get("SLURM_LAUNCH_NODE_IPADDR", "")),
     }
 
 
@@ -45,13 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     command = list(sys.argv[1:] if arguments is None else arguments)
     os.execvpe(command[0], command, {**os.environ, **rank_environment(os.environ)})
-
-
-def _own_address(other: str) -> str:
-    """Give the address by which this machine reaches another one; no packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((other or "192.0.2.1", _ANY_PORT))
-        return str(probe.getsockname()[0])
 
 
 if __name__ == "__main__":

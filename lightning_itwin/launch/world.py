@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +61,7 @@ class WorldEnd:
         reason: why it failed, one line.
         log_tail: the last lines of its log, if it failed.
         taken: whether it was lost because a scheduler took its machines away.
+        started_unix_s: when its processes began, where that is known better than by who started it.
     """
 
     status: str
@@ -66,6 +69,11 @@ class WorldEnd:
     reason: str = ""
     log_tail: str = ""
     taken: bool = False
+    started_unix_s: float | None = None
+
+
+class SchedulerError(OSError):
+    """A scheduler refuses a job, or cannot be reached; the message says what it said."""
 
 
 class RunningWorld(Protocol):
@@ -92,6 +100,92 @@ class Launcher(Protocol):
 
     def describe(self, world: World) -> str:
         """Give the command line or script that ``start`` would run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A world that a scheduler has taken.
+
+    Args:
+        job: number of its job, as the scheduler has it.
+        world: what was submitted.
+    """
+
+    job: str
+    world: World
+
+
+class RunningJob(RunningWorld, Protocol):
+    """A world that was submitted as a job.
+
+    ``waits`` says whether it waits for its turn, ``lives`` whether it waits or runs; None while nobody tells.
+    """
+
+    submitted: Submitted
+    waits: bool
+    lives: bool | None
+
+
+class JobLauncher(Launcher, Protocol):
+    """Submits each world as a job of its own."""
+
+    def check(self, world: World) -> None:
+        """Have the scheduler look at a job without submitting it.
+
+        Raises:
+            SchedulerError: it refuses it; the message is its own.
+        """
+
+    def script(self, world: World, after: Sequence[Submitted] = ()) -> str:
+        """Give everything that ``start`` would hand over.
+
+        Args:
+            world: that is started.
+            after: jobs that have to end before, well or not.
+        """
+
+    def start(self, world: World, after: Sequence[Submitted] = ()) -> RunningJob:
+        """Submit a world and come back at once.
+
+        Args:
+            world: that is started.
+            after: jobs that have to end before, well or not.
+
+        Raises:
+            SchedulerError: the scheduler refuses it or does not answer.
+        """
+
+    def adopt(self, world: World) -> RunningJob | None:
+        """Take over a job that waits or runs; None where there is none."""
+
+    def living(self, worlds: Sequence[World]) -> Sequence[RunningJob]:
+        """Take over those of these worlds' jobs that wait or run.
+
+        Raises:
+            SchedulerError: the scheduler does not answer, so that nobody can tell.
+        """
+
+    def attach(self, submitted: Submitted) -> RunningJob:
+        """Take over a job by its number, even if it has ended meanwhile."""
+
+    def cancel_command(self, jobs: Sequence[Submitted]) -> str:
+        """Give the command line by which a user ends these jobs."""
+
+
+def import_path() -> str:
+    """Give a ``PYTHONPATH`` with which a job can import what lies beside the user's script."""
+    return os.pathsep.join(dict.fromkeys(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")])))
+
+
+def each_node(world: World) -> int:
+    """Give how many workers of a world each of its nodes has.
+
+    Raises:
+        ValueError: the nodes cannot share the workers evenly.
+    """
+    if world.workers % world.nodes:
+        raise ValueError(f"{world.workers} workers cannot be shared evenly by {world.nodes} nodes")
+    return world.workers // world.nodes
 
 
 def log_tail(log: Path) -> str:

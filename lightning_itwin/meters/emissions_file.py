@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lightning_itwin.records.manifest import write_text
 
 EMISSIONS = "emissions.csv"
 
@@ -44,7 +45,4 @@ class EmissionsFile:
             for other in sorted(self._folder.glob("emissions-rank-*.csv")):
                 with open(other, encoding="utf-8", newline="") as rows:
                     table.writerows(csv.DictReader(rows))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        beside.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(beside, self.path)
+        write_text(self.path, text.getvalue())

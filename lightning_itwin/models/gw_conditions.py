@@ -98,7 +98,8 @@ class GWConditions:
     def made_signal_model(self) -> SignalModel:
         """The model of the signal, on the CPU."""
         waveform = make_waveform(self.waveform, reference_frequency_hz=self.reference_frequency_hz)
-        return SignalModel(waveform, self.made_observation)
+        highest_hz = self.made_prior.highest_frequency_hz(waveform)
+        return SignalModel(waveform, self.made_observation, highest_hz)
 
     def banded_asds(self) -> Tensor:
         """Give the banded log ASDs as one row a set, (S, D * N) float32."""

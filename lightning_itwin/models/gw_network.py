@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_coordinates import GaussianCoordinates
 from lightning_itwin.models.gw_embedding import (
     EmbeddingSettings,
+    FoldedResNet,
     SVDEmbedding,
     make_embedding,
     singular_vectors,
@@ -101,6 +103,7 @@ class GWNetwork(nn.Module):
             extra_features=asd.shape[1],
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
+        self._fuses = embedding.compile and isinstance(self.embedding, FoldedResNet)
         self._accelerated: Any = None
         self._training_flow: TrainingFlow | None = None
 
@@ -135,7 +138,19 @@ class GWNetwork(nn.Module):
         if len(self.asd_mean):
             scaled_SA = (self.asd_SA - self.asd_mean) / self.asd_scale
             extra = scaled_SA[:1].expand(len(strain), -1) if psd_index is None else scaled_SA[psd_index]
-        return self.embedding(strain, extra).float()
+        if self._fuses and self.training and strain.device.type == "cuda":
+            return self._fused_embedding(strain, extra).float()
+        return self.embedding.forward(strain, extra).float()
+
+    def _fused_embedding(self, strain: Tensor, extra: Tensor | None) -> Tensor:
+        if self.embedding._compiled_call_impl is None:
+            self.embedding.compile(dynamic=False)
+        try:
+            return self.embedding(strain, extra)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            self._fuses = False
+            warnings.warn(f"The embedding is not compiled: {str(error).splitlines()[0]}", stacklevel=2)
+            return self.embedding.forward(strain, extra)
 
     def log_prob(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Tensor:
         """Give the log density of parameters, one row an event.

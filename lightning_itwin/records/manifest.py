@@ -80,10 +80,15 @@ class RunManifest:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON to a file beside ``path``, then move it there in one step."""
+    """Write ``value`` as JSON, in one step as ``write_text`` does."""
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to a file beside ``path``, then move it there in one step; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+    beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
 
 

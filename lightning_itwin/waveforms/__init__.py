@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_itwin.waveforms.binary import Binary
 
-__all__ = ["Binary", "EndsEarly", "Waveform", "make_waveform"]
+__all__ = ["Binary", "EndsEarly", "Recordable", "Waveform", "make_waveform"]
 
 
 class Waveform(Protocol):
@@ -32,6 +32,13 @@ class Waveform(Protocol):
         Returns:
             h plus and h cross in 1/Hz, (B, F) each, complex; lalsimulation's conventions; merger at t = 0.
         """
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A waveform made of launches alone, whose shapes the batch fixes: a CUDA graph can record it."""
+
+    recordable: bool
 
 
 @runtime_checkable

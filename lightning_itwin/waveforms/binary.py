@@ -27,9 +27,9 @@ _OPTIONAL = {  # what is missing here is zero
     "phi_jl": "phi_jl_rad",
     "geocent_time": "time_s",
 }
-_MASSES = ("mass_1", "mass_2", "chirp_mass", "total_mass", "mass_ratio", "symmetric_mass_ratio")
+MASSES = ("mass_1", "mass_2", "chirp_mass", "total_mass", "mass_ratio", "symmetric_mass_ratio")
 _ALIGNED = ("chi_1", "chi_2")
-NAMES = (*_ANGLES_AND_SPINS, *_OPTIONAL, *_MASSES, *_ALIGNED)
+NAMES = (*_ANGLES_AND_SPINS, *_OPTIONAL, *MASSES, *_ALIGNED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class Binary:
                 raise ValueError(f"chi_{body} is given beside a_{body} or tilt_{body}; give one of the two.")
             columns[f"a_{body}"] = aligned.abs()
             columns[f"tilt_{body}"] = torch.pi * (aligned < 0).to(torch.float64)
-        mass_1, mass_2 = component_masses({name: columns[name] for name in _MASSES if name in columns})
+        mass_1, mass_2 = component_masses({name: columns[name] for name in MASSES if name in columns})
         zero = torch.zeros_like(mass_1)
         values = {field: columns[name] for name, field in _ANGLES_AND_SPINS.items()}
         values |= {field: columns.get(name, zero) for name, field in _OPTIONAL.items()}

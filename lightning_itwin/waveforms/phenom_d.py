@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.waveforms.device_tables import DeviceTables
 from lightning_itwin.waveforms.phenom_d_fits import (
     final_spin,
     fit_coefficients,
@@ -29,8 +31,10 @@ from lightning_itwin.waveforms.quasinormal_mode import QuasinormalMode, natural_
 AMPLITUDE_INSPIRAL_END = 0.014  # M f, section V of the paper
 PHASE_INSPIRAL_END = 0.018
 CUT = 0.2  # M f beyond which lalsimulation gives zero
+_PEAK_POINTS = 10
 
 _THIRDS = (-9, -5, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+_BENDS = DeviceTables(natural_spline_bends(np.arange(_PEAK_POINTS, dtype=np.float64)))
 BASIS = (*(f"{k}/3" for k in _THIRDS), "3/4", "log", "1/3 log")
 
 
@@ -268,13 +272,13 @@ def _arc_tangent(arc: tuple[Tensor, Tensor], damping: Tensor, x: Tensor) -> tupl
 def _peak_slope(ringdown: Powers, arc: tuple[Tensor, Tensor], ring: Tensor, damping: Tensor) -> Tensor:
     # lalsimulation takes the slope of a natural cubic spline through ten points, 0.8 to 1.2 of the ring
     # frequency; the exact slope would put the merger elsewhere by a few microseconds.
-    points = 10
+    points = _PEAK_POINTS
     begin, end = 0.8 * ring, (1.2 * ring).clamp_max(CUT)
     gap = (end - begin) / (points - 1)
     x = begin[:, None] + gap[:, None] * torch.arange(points, device=ring.device)
     values = _at(ringdown, x) + arc[0][:, None] * ((x - arc[1][:, None]) / damping[:, None]).atan()
-    table = natural_spline_bends(torch.arange(points, dtype=torch.float64).numpy())
-    bends = values @ torch.from_numpy(table).to(ring.device).T
+    (table,) = _BENDS.on(ring.device)
+    bends = values @ table.T
     place = (ring - begin) / gap
     left = place.detach().nan_to_num(0.0).floor().clamp(0, points - 2).to(torch.int64)[:, None]
     above = place - left[:, 0]

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from lightning_itwin.waveforms.device_tables import DeviceTables
 
 # Table V of Khan et al. 2016, arXiv:1508.07253, with the digits of its supplement. A row is the polynomial
 # c0 + c1 eta + x (c2 + c3 eta + c4 eta^2) + x^2 (c5 + c6 eta + c7 eta^2) + x^3 (c8 + c9 eta + c10 eta^2)
@@ -109,6 +112,7 @@ COEFFICIENTS = {
     ),
 }
 # fmt: on
+_TABLE = DeviceTables(np.array(list(COEFFICIENTS.values())))
 
 
 def fit_coefficients(eta: Tensor, chi_pn: Tensor) -> dict[str, Tensor]:
@@ -126,8 +130,8 @@ def fit_coefficients(eta: Tensor, chi_pn: Tensor) -> dict[str, Tensor]:
     one = torch.ones_like(eta)
     mass = torch.stack([one, eta, eta**2])
     terms = torch.cat([mass[:2], x * mass, x**2 * mass, x**3 * mass])
-    table = torch.tensor(list(COEFFICIENTS.values()), dtype=eta.dtype, device=eta.device)
-    return dict(zip(COEFFICIENTS, (table @ terms).unbind(0)))
+    (table,) = _TABLE.on(eta.device)
+    return dict(zip(COEFFICIENTS, (table.to(eta.dtype) @ terms).unbind(0)))
 
 
 def reduced_spin(eta: Tensor, chi_1: Tensor, chi_2: Tensor) -> Tensor:

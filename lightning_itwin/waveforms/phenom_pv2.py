@@ -64,6 +64,7 @@ class IMRPhenomPv2:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}.")
         self.name = "IMRPhenomPv2"
+        self.recordable = True
         self.reference_frequency_hz = reference_frequency_hz
         self.dtype = dtype
         self._mode = QuasinormalMode()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.waveforms.device_tables import DeviceTables
 from lightning_itwin.waveforms.quasinormal_table import DAMPING_FREQUENCY, FINAL_SPIN, RING_FREQUENCY
 
 
@@ -17,9 +18,8 @@ class QuasinormalMode:
     def __init__(self) -> None:
         knots = np.array(FINAL_SPIN)
         values = np.array([RING_FREQUENCY, DAMPING_FREQUENCY]).T * np.array([1e-7, 1e-8])
-        self._knots = torch.from_numpy(knots)
-        self._values = torch.from_numpy(values)
-        self._bends = torch.from_numpy(natural_spline_bends(knots) @ values)
+        tables = (knots, values, natural_spline_bends(knots) @ values)
+        self._tables = DeviceTables(*tables)
 
     def __call__(self, final_spin: Tensor) -> tuple[Tensor, Tensor]:
         """Give the mode of a black hole of unit mass.
@@ -30,9 +30,7 @@ class QuasinormalMode:
         Returns:
             frequency and damping frequency, (B,) each.
         """
-        knots, values, bends = (
-            table.to(final_spin.device) for table in (self._knots, self._values, self._bends)
-        )
+        knots, values, bends = self._tables.on(final_spin.device)
         right = torch.searchsorted(knots, final_spin.detach().contiguous()).clamp(1, len(knots) - 1)
         left = right - 1
         width = (knots[right] - knots[left])[:, None]

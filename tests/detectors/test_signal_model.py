@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from lightning_itwin.detectors import Observation, ObservationSettings, SignalModel
+from lightning_itwin.detectors import Observation, ObservationSettings, RecordedSignals, SignalModel
 from lightning_itwin.waveforms import Binary, make_waveform
 from lightning_itwin.waveforms.lalsimulation_waveform import LALSimulationWaveform
+from tests import stand_in_graph
 from tests.waveforms.draws import NAMES, draw_binaries, draw_table
 
 # A GPS time in float64 has steps of 2.4e-7 s, as long as a phase of 1e-4 at 100 Hz. bilby adds the two
@@ -164,3 +167,65 @@ def test_an_event_at_another_time_is_the_same_under_a_turned_sky() -> None:
     first = SignalModel(waveform, Observation(here))(Binary.from_table(NAMES, theta))
     second = SignalModel(waveform, Observation(there))(Binary.from_table(NAMES, turned))
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_no_frequency_is_asked_for_above_the_highest_that_is_known() -> None:
+    observation = Observation(settings("triangle"))
+    model = SignalModel(make_waveform("IMRPhenomPv2"), observation, highest_hz=300.0)
+    assert model.num_audible == (300 - 20) * observation.settings.duration_s + 2
+    assert SignalModel(make_waveform("IMRPhenomPv2"), observation).num_audible == observation.num_frequencies
+    on_meta = model.to("meta").audible(draw_binaries(3, seed=0).to("meta"))
+    assert on_meta.shape == (3, 3, model.num_audible)
+
+
+def test_what_is_audible_is_all_there_is() -> None:
+    model = SignalModel(make_waveform("IMRPhenomPv2"), Observation(settings("triangle")))
+    binary = draw_binaries(5, seed=0)
+    whole, audible = model(binary), model.audible(binary)
+    assert audible.shape[-1] < whole.shape[-1]
+    torch.testing.assert_close(whole[..., : audible.shape[-1]], audible, rtol=0, atol=0)
+    assert not whole[..., audible.shape[-1] :].any()
+
+
+class NoCopiesFromTheHost(TorchDispatchMode):
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert all(leaf.device.type == "meta" for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor))
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_graph_can_record_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SignalModel(make_waveform("IMRPhenomPv2"), Observation(settings("two far apart"))).to("meta")
+    binary, psd_index = draw_binaries(4, seed=0).to("meta"), torch.zeros(4, dtype=torch.int64, device="meta")
+    model.audible(binary, psd_index)  # tables go to the device once
+    for factory in ("tensor", "as_tensor", "from_numpy"):  # which no dispatch shows
+        monkeypatch.delattr(torch, factory)
+    with NoCopiesFromTheHost():
+        model.audible(binary, psd_index)
+
+
+def test_recorded_signals_are_the_same_for_full_and_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_itwin.detectors.signal_model.record", stand_in_graph.record)
+    model = SignalModel(
+        make_waveform("IMRPhenomPv2"), Observation(settings("triangle", psds=["ET_D", "CE_psd.txt"]))
+    )
+    monkeypatch.setattr(model, "_count", lambda highest_hz: model.observation.num_frequencies)
+    recorded = RecordedSignals(model, 4)
+    for count in (4, 3, 1, 4):
+        binary, psd_index = draw_binaries(count, seed=count), torch.arange(count) % 2
+        torch.testing.assert_close(recorded.audible(binary, psd_index), model(binary, psd_index))
+    torch.testing.assert_close(recorded.audible(binary), model(binary))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_recorded_signals_are_those_of_the_cpu() -> None:
+    highest_hz = 500.0
+    model = SignalModel(make_waveform("IMRPhenomPv2"), Observation(settings("triangle")), highest_hz)
+    on_gpu = model.to("cuda")
+    assert on_gpu.recordable
+    assert not model.recordable
+    recorded = RecordedSignals(on_gpu, 8)
+    for count in (8, 5):
+        binary = draw_binaries(count, seed=count)
+        wanted = model(binary)[..., : on_gpu.num_audible]
+        found = recorded.audible(binary.to("cuda")).cpu()
+        assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()

@@ -115,3 +115,66 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(UserWarning, match="torch alone, since there is no g"):
         found = fast_training(flow).log_prob(inputs, context)
     assert torch.allclose(found, flow.log_prob(inputs, context), atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["plain", "without context", "embedding", "few bins"])
+def test_graphs_of_a_gpu_give_the_gradients_of_nflows_step_after_step(kind: str) -> None:
+    flow = small_flow(**copy.deepcopy(KINDS[kind])).cuda().train()
+    fast = fast_training(flow)
+    optimizer = torch.optim.SGD(flow.parameters(), lr=1e-3)
+    for step in range(6):
+        inputs = 2 * torch.randn(150, 5, device="cuda")
+        context = torch.randn(150, 9 if kind == "embedding" else 6, device="cuda", requires_grad=True)
+        if kind == "without context":
+            context = None
+        exact = copy.deepcopy(flow).double()
+        truth, true_gradients = stepped(
+            exact, exact.log_prob, inputs.double(), None if context is None else context.detach().double()
+        )
+        found, gradients = stepped(flow, fast.log_prob, inputs, context)
+        assert (found - truth).abs().max() < 1e-3, step
+        assert distance(gradients, true_gradients) < 2e-3, step  # without a context: ill-conditioned
+        if context is not None:
+            exact_context = context.detach().double().requires_grad_()
+            (slopes,) = torch.autograd.grad(
+                exact.log_prob(inputs.double(), exact_context).mean().neg(), exact_context
+            )
+            assert distance([context.grad], [slopes]) < 1e-4, step
+        optimizer.step()
+    assert (fast._recorded._recorded is None) == (kind == "embedding")
+
+
+@pytest.mark.gpu
+def test_two_forward_passes_before_a_backward_pass_do_not_disturb_each_other() -> None:
+    flow = small_flow().cuda().train()
+    fast = fast_training(flow)
+    batches = [(torch.randn(64, 5, device="cuda"), torch.randn(64, 6, device="cuda")) for _ in range(3)]
+    for _ in range(3):
+        stepped(flow, fast.log_prob, *batches[0])
+    wanted = stepped(flow, lambda *_: sum(flow.log_prob(*batch) for batch in batches), *batches[0])
+    found = stepped(flow, lambda *_: sum(fast.log_prob(*batch) for batch in batches), *batches[0])
+    assert distance(found[1], wanted[1]) < 1e-4
+    assert (
+        distance(stepped(flow, fast.log_prob, *batches[1])[1], stepped(flow, flow.log_prob, *batches[1])[1])
+        < 1e-4
+    )
+
+
+@pytest.mark.gpu
+def test_a_second_backward_pass_over_a_graph_that_went_on_is_refused() -> None:
+    flow = small_flow().cuda().train()
+    fast = fast_training(flow)
+    inputs, context = torch.randn(64, 5, device="cuda"), torch.randn(64, 6, device="cuda")
+    for _ in range(3):
+        stepped(flow, fast.log_prob, inputs, context)
+    first = fast.log_prob(inputs, context).mean()
+    first.backward(retain_graph=True)
+    fast.log_prob(inputs, context)
+    with pytest.raises(RuntimeError, match="call backward once"):
+        first.backward()
+
+
+def test_compile_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="'auto' or 'no', not 'yes'"):
+        fast_training(small_flow(), compile="yes")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from lightning_itwin.hpo.rendezvous import meet
 from lightning_itwin.hpo.reporter import Reporter
 from lightning_itwin.hpo.storage_line import StorageLine, Verdict
 from lightning_itwin.hpo.trial_folder import TrialFolder, TrialSpec
+from lightning_itwin.launch.rendezvous import meet
 from tests.hpo.tiny import TinyData, TinyModel
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    store = meet(folder, "pruned")
+    store = meet(folder / "meeting.json", "pruned")
     rank = int(os.environ["RANK"])
     steps = []
     for number in range(count):

@@ -7,17 +7,23 @@ import pytest
 
 pytest.importorskip("submitit")
 
-from lightning_itwin.hpo import launchers
-from lightning_itwin.hpo.launchers import adopt, make_launcher, submits_jobs
+from lightning_itwin.hpo.launchers import make_launcher
 from lightning_itwin.hpo.study_plan import StudyError, StudyPlan
 from lightning_itwin.hpo.worlds import find_places
-from lightning_itwin.launch import LocalLauncher, SlurmJobLauncher, SlurmLauncher, World
-from lightning_itwin.launch.slurm_queue import SchedulerError
+from lightning_itwin.launch import (
+    LocalLauncher,
+    SchedulerError,
+    SlurmJobLauncher,
+    SlurmLauncher,
+    World,
+    by_name,
+)
+from lightning_itwin.launch.by_name import adopt, submits_jobs
 
 PROGRAMS = {
     "srun": "",
     "sbatch": "echo 17",
-    "squeue": "echo '17|PENDING|Priority'",
+    "squeue": "[ $2 = -o ] && echo '17|itwin-0001-abc' || echo '17|PENDING|Priority'",
     "scancel": "",
 }
 
@@ -38,10 +44,10 @@ def test_slurm_means_steps_in_an_allocation_and_jobs_outside(
     make_plan: Callable[..., StudyPlan], fake_slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps, jobs = make_plan(launcher="slurm"), make_plan(launcher="slurm_jobs")
-    assert (submits_jobs(steps), submits_jobs(jobs)) == (True, True)
+    assert (submits_jobs(steps.launcher), submits_jobs(jobs.launcher)) == (True, True)
     assert isinstance(make_launcher(steps, tmp_path), SlurmJobLauncher)
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    assert (submits_jobs(steps), submits_jobs(jobs)) == (False, True)
+    assert (submits_jobs(steps.launcher), submits_jobs(jobs.launcher)) == (False, True)
     assert type(make_launcher(steps, tmp_path)) is SlurmLauncher
     assert isinstance(make_launcher(make_plan(), tmp_path), LocalLauncher)
 
@@ -107,5 +113,5 @@ def test_a_world_of_this_machine_is_found_by_a_driver_that_submits_jobs(
     (fake_slurm / "squeue").write_text("#!/bin/sh\n")
     asked = World(command=(), workers=1, starter="ranks", log=tmp_path / "world.log", mark="0001-abc")
     living = object()
-    monkeypatch.setattr(launchers.LocalLauncher, "adopt", lambda self, world: living)
+    monkeypatch.setattr(by_name.LocalLauncher, "adopt", lambda self, world: living)
     assert adopt(SlurmJobLauncher(), asked) is living

@@ -43,13 +43,6 @@ def test_two_ranks_decide_alike_over_many_stopped_trials(tmp_path: Path) -> None
     } == {"stopped"}
 
 
-def test_a_world_of_two_trials_refuses_to_train(tmp_path: Path) -> None:
-    run(tmp_path, "-m", "tests.hpo.mixed_world", str(tmp_path))
-    for rank in (0, 1):
-        told = (tmp_path / f"refused-{rank}").read_text()
-        assert told.startswith(f"0 steps: ranks [{1 - rank}] of this world belong to another launch")
-
-
 def trial(folder: Path, strategy: str, until_epoch: int = 2, **model: object) -> TrialFolder:
     made = TrialFolder(folder)
     made.clear()

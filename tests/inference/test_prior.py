@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from lightning_itwin.inference.prior import Prior
+from lightning_itwin.waveforms import Binary
+from lightning_itwin.waveforms.constants import SOLAR_MASS_S
+from lightning_itwin.waveforms.phenom_pv2 import IMRPhenomPv2
 
 bilby = pytest.importorskip("bilby")
 
+REST = "luminosity_distance = 1000\nra = 1\ndec = 0.5\npsi = 1\ntheta_jn = 0.4\nphase = 1"
 CONSTRAINED = """
 # masses within bounds
 chirp_mass = Uniform(minimum=20, maximum=60)
@@ -161,3 +165,31 @@ def test_a_bad_prior_file_is_refused(text: str, message: str) -> None:
 def test_a_file_that_is_not_there_is_refused_with_the_names_of_those_that_are() -> None:
     with pytest.raises(ValueError, match="et_14, et_small, ligo_bbh"):
         Prior.from_file("no_such_prior")
+
+
+@pytest.mark.parametrize(
+    ("masses", "lightest_msun"),
+    [
+        ({"chirp_mass": (20, 60), "symmetric_mass_ratio": (0.1, 0.25)}, 20 / 0.25**0.6),
+        ({"chirp_mass": (20, 60), "mass_ratio": (0.1, 0.8)}, 20 * 1.8**1.2 / 0.8**0.6),
+        ({"mass_1": (30, 50), "mass_2": (10, 30)}, 40),
+        ({"total_mass": (70, 70.001), "mass_ratio": (0.1, 1)}, 70),
+    ],
+)
+def test_it_knows_the_highest_frequency_of_a_signal(
+    masses: dict[str, tuple[float, float]], lightest_msun: float
+) -> None:
+    waveform = IMRPhenomPv2()
+    free = [f"{name} = Uniform(minimum={low}, maximum={high})" for name, (low, high) in masses.items()]
+    prior = Prior("\n".join([*free, REST]))
+    highest_hz = prior.highest_frequency_hz(waveform)
+    assert highest_hz == pytest.approx(0.2 / (lightest_msun * SOLAR_MASS_S), rel=1e-9)
+    binary = Binary.from_table(*prior.with_fixed(prior.sample(1000, seed=1)))
+    assert waveform.highest_frequency_hz(binary) <= highest_hz * (1 + 1e-12)
+
+
+def test_it_does_not_know_the_highest_frequency_of_masses_without_bounds() -> None:
+    prior = Prior(f"mass_1 = Gaussian(mu=30, sigma=1)\nmass_ratio = 0.8\n{REST}")
+    assert prior.highest_frequency_hz(IMRPhenomPv2()) is None
+    bounded = Prior(f"mass_1 = Uniform(minimum=30, maximum=40)\nmass_ratio = 0.8\n{REST}")
+    assert bounded.highest_frequency_hz(lambda binary, frequency_hz: None) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import textwrap
 from pathlib import Path
@@ -15,8 +14,9 @@ pytest.importorskip("submitit")
 
 from lightning_itwin.launch import JobSettings, SlurmJobLauncher, World, slurm_jobs
 from lightning_itwin.launch.local import process_start
-from lightning_itwin.launch.slurm_queue import SchedulerError, SlurmQueue
-from lightning_itwin.launch.world import KILLED
+from lightning_itwin.launch.slurm_queue import SlurmQueue
+from lightning_itwin.launch.slurm_script import job_name
+from lightning_itwin.launch.world import KILLED, SchedulerError
 from tests.launch.programs import FAIL, KILL, LONG
 from tests.launch.slurm_daemons import Slurm, wait_for
 
@@ -237,7 +237,8 @@ def test_a_slurm_that_does_not_answer_ends_no_world(fake: FakeSlurm, tmp_path: P
 
 def test_an_answer_that_was_lost_submits_nothing_twice(fake: FakeSlurm, tmp_path: Path) -> None:
     (fake.folder / "refuse").write_text("sbatch: error: Batch job submission failed: Socket timed out\n")
-    (fake.folder / "named").write_text("18|PENDING|Priority\n17|PENDING|Priority\n")
+    name = job_name(world(tmp_path, "x", SAY))
+    (fake.folder / "named").write_text(f"18|{name}\n17|{name}\n")
     made = SlurmJobLauncher(queue=SlurmQueue(every_s=0.0))
     assert made.start(world(tmp_path, "x", SAY)).job == "18"
     (fake.folder / "named").write_text("")
@@ -278,6 +279,8 @@ def test_the_script_stands_alone(fake: FakeSlurm, tmp_path: Path, monkeypatch: p
 
 def test_a_machine_without_slurm_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SchedulerError, match="there is no sbatch on this machine"):
-        SlurmJobLauncher()
-    assert os.environ["PATH"] == str(tmp_path)
+    made = SlurmJobLauncher()
+    assert "#SBATCH --nodes=2" in made.describe(world(tmp_path, "x", SAY))
+    for do in (made.check, made.start):
+        with pytest.raises(SchedulerError, match="there is no sbatch on this machine"):
+            do(world(tmp_path, "x", SAY))

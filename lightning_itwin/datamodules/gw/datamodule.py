@@ -232,8 +232,7 @@ class GWDataModule(RankedDataModule):
         device = inputs.theta.device
         if device not in self._finishers:
             self._finishers[device] = BatchFinisher(
-                self.observation.to(device),
-                self.signal_model.waveform,
+                self.signal_model.to(device),
                 self.prior,
                 None if self._bank is None else self._bank.to(device),
             )

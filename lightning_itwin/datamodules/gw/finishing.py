@@ -14,9 +14,9 @@ from lightning_itwin.datamodules.gw.batch import GWBatch
 from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
 from lightning_itwin.datamodules.gw.simulation import events_at_once
-from lightning_itwin.detectors import Observation, SignalModel
+from lightning_itwin.detectors import RecordedSignals, SignalModel
 from lightning_itwin.inference import Prior
-from lightning_itwin.waveforms import Binary, Waveform
+from lightning_itwin.waveforms import Binary
 
 # Of a raw series: rise and fall of the window, as bilby has it.
 _ROLL_OFF_S = 0.2
@@ -26,19 +26,17 @@ class BatchFinisher:
     """Makes batches of their inputs on one device; nothing in it waits for the device.
 
     Args:
-        observation: on that device.
-        waveform: of signals that are simulated.
+        signal_model: of signals that are simulated, on that device.
         prior: of their parameters.
         bank: on that device, or None.
     """
 
-    def __init__(
-        self, observation: Observation, waveform: Waveform, prior: Prior, bank: SignalBank | None = None
-    ) -> None:
-        self.observation = observation
+    def __init__(self, signal_model: SignalModel, prior: Prior, bank: SignalBank | None = None) -> None:
+        self.observation = signal_model.observation
         self.prior = prior
         self.bank = bank
-        self._model = SignalModel(waveform, observation)
+        self._model = signal_model
+        self._recorded: RecordedSignals | None = None
 
     @torch.no_grad()
     def __call__(self, inputs: EventInputs) -> GWBatch:
@@ -62,24 +60,31 @@ class BatchFinisher:
             strain[part] = self.observation.to_series(self._noisy(inputs, part, noise))
         return GWBatch(strain, inputs.theta, inputs.psd_index)
 
-    def signals(self, inputs: EventInputs, part: slice) -> Tensor:
-        """Give the whitened signals of some events of a batch, (B, D, F) complex64."""
+    def _audible(self, inputs: EventInputs, part: slice) -> Tensor:
+        # whitened signals of some events of a batch, up to where there are any, (B, D, at most F) complex64
         if inputs.record is not None:
-            missing = self.observation.num_frequencies - inputs.record.shape[-1]
-            return torch.nn.functional.pad(inputs.record[part], (0, missing))
+            return inputs.record[part]
         binary = Binary.from_table(*self.prior.with_fixed(inputs.theta[part]))
-        model = self._model
+        psd_index = inputs.psd_index[part]
         if inputs.bank_row is not None and self.bank is not None:
-            model = copy.copy(model)
+            model = copy.copy(self._model)
             model.waveform = self.bank.at(inputs.bank_row[part])
-        return model(binary, inputs.psd_index[part])
+            return model.audible(binary, psd_index)
+        if not self._model.recordable:
+            return self._model.audible(binary, psd_index)
+        if self._recorded is None or self._recorded.batch < len(binary):
+            self._recorded = RecordedSignals(self._model, len(binary))
+        return self._recorded.audible(binary, psd_index)
 
     def _noisy(self, inputs: EventInputs, part: slice, noise: torch.Generator | np.ndarray | None) -> Tensor:
-        signals = self.signals(inputs, part)
+        signals = self._audible(inputs, part)
         if noise is None:
-            return signals
+            missing = self.observation.num_frequencies - signals.shape[-1]
+            return torch.nn.functional.pad(signals, (0, missing))
         seeds = noise if isinstance(noise, torch.Generator) else noise[part].tolist()
-        return self.observation.noise(len(signals), seeds).add_(signals)
+        noisy = self.observation.noise(len(signals), seeds)
+        noisy[..., : signals.shape[-1]] += signals
+        return noisy
 
     def _whitened(self, inputs: EventInputs) -> Tensor:
         assert inputs.record is not None

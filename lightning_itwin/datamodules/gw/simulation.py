@@ -84,7 +84,8 @@ class EventSimulator:
         self.prior = settings.read_prior()
         self.observation = Observation(settings.observation)
         waveform = make_waveform(settings.waveform, reference_frequency_hz=settings.reference_frequency_hz)
-        self.signal_model = SignalModel(waveform, self.observation)
+        highest_hz = self.prior.highest_frequency_hz(waveform)
+        self.signal_model = SignalModel(waveform, self.observation, highest_hz)
         frequency_hz = self.observation.frequency_hz
         self.bins = int((frequency_hz <= (signal_below_hz or float("inf"))).sum())
         if self.bins < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from lightning_itwin.hpo.report.tensorboard import write_tensorboard
 from lightning_itwin.hpo.study_reading import StudyRecord, read_study
 from lightning_itwin.hpo.trials_file import TRIALS, trials_csv
 from lightning_itwin.optional import require
+from lightning_itwin.records.manifest import write_text
 from lightning_itwin.reports.vega import Pictures, render
 
 REPORT = "report.html"
@@ -78,9 +78,7 @@ def make_report(study: StudyRecord | Path | str, output: Path | None = None) -> 
     output.mkdir(parents=True, exist_ok=True)
     figures = _write_figures(output / "figures", drawn)
     tensorboard = write_tensorboard(output / "tensorboard", shown)
-    beside = output / f".{REPORT}.{os.getpid()}"
-    beside.write_text(page(shown, drawn, files), encoding="utf-8")
-    os.replace(beside, output / REPORT)
+    write_text(output / REPORT, page(shown, drawn, files))
     return StudyReport(picture=shown, html=output / REPORT, figures=figures, tensorboard=tensorboard)
 
 

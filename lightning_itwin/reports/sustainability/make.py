@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_itwin.records.manifest import write_text
 from lightning_itwin.reports.sustainability.gather import Energy, gather_energy
 from lightning_itwin.reports.sustainability.page import page
 
@@ -36,9 +36,5 @@ def write_sustainability(folders: Sequence[Path], output: Path, title: str | Non
         OSError: the page cannot be written.
     """
     found = gather_energy(folders)
-    text = page(found, title)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, output)
+    write_text(output, page(found, title))
     return found

@@ -1,0 +1,41 @@
+"""Launches recorded once as a CUDA graph and replayed: where many small kernels wait for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+Made = TypeVar("Made")
+_WARM_UPS = 3  # as torch's documentation has it: libraries choose their kernels, compilers compile
+
+
+def record(
+    function: Callable[[], Made], device: torch.device, beside: torch.cuda.CUDAGraph | None = None
+) -> tuple[torch.cuda.CUDAGraph, Made]:
+    """Record what a function launches on a device.
+
+    The function reads and writes tensors that stay where they are; it must neither wait for the device nor
+    copy from the host. What other threads do on the device meanwhile does not matter.
+
+    Args:
+        function: called a few times beside, then once to be recorded; only once if ``beside`` is given.
+        device: a CUDA device.
+        beside: an earlier graph whose tensors this one reads; they share their memory.
+
+    Returns:
+        The graph, and what the function returned while it was recorded: each ``replay()`` writes it anew.
+    """
+    with torch.cuda.device(device):
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UPS if beside is None else 0):
+                function()
+        here.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        pool = None if beside is None else beside.pool()
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            made = function()
+    return graph, made
