@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from lightning_itwin.optional import require
-from lightning_itwin.strain.whitening import LOWEST_BAND_HZ, SLOW_BELOW_HZ
+from lightning_itwin.strain.whitening import SLOW_BELOW_HZ
 
 Kind = Literal["linear", "product", "quadratic", "sine", "cosine", "gated", "tanh", "cubic"]
 Level = Literal["linear", "bilinear", "full"]
@@ -110,9 +110,8 @@ class FeatureLibrary:
     Args:
         facts: one a witness.
         sample_rate_hz: sample rate.
-        level: ``linear`` and ``bilinear`` are those of the published Wiener filters; ``full`` adds fringes
+        level: ``linear`` and ``bilinear`` are those of the published Wiener filters; ``full`` adds squares
             and saturation.
-        wavelengths: of fringes, in units of the slow channels.
     """
 
     def __init__(
@@ -120,12 +119,10 @@ class FeatureLibrary:
         facts: Sequence[WitnessFacts],
         sample_rate_hz: float,
         level: Level = "full",
-        wavelengths: Sequence[float] = (WAVELENGTH,),
     ) -> None:
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}.")
         self.facts, self.sample_rate_hz, self.level = tuple(facts), sample_rate_hz, level
-        self.wavelengths = tuple(wavelengths)
 
     @property
     def reach(self) -> int:
@@ -133,7 +130,7 @@ class FeatureLibrary:
         return round(max(_LOW_PASS_S, _GATE_S) / 2 * self.sample_rate_hz)
 
     def features(self) -> list[Feature]:
-        """Give every feature of the library."""
+        """Give every feature of the library but fringes, whose wavelengths the data tell."""
         slow = [number for number, facts in enumerate(self.facts) if facts.slow]
         fast = [number for number, facts in enumerate(self.facts) if not facts.slow]
         found = [Feature(kind="linear", fast=number) for number in fast]
@@ -151,13 +148,6 @@ class FeatureLibrary:
                 for number in fast
                 if self.facts[number].impulsive
                 for kind in shapes
-            ]
-            fringes: tuple[Kind, ...] = ("sine", "cosine")
-            found += [
-                Feature(kind=kind, fast=number, wavelength=wavelength)
-                for number, wavelength, kind in itertools.product(slow, self.wavelengths, fringes)
-                # Fringes pass at twice the speed over the wavelength; two sigma shall reach the band.
-                if 2 * 2 * self.facts[number].speed / wavelength > LOWEST_BAND_HZ
             ]
         return found
 
@@ -185,6 +175,21 @@ class FeatureLibrary:
 
         for row, feature in zip(made, features):
             row[:] = self._make(feature, cached)
+        return made
+
+    def slow(self, witnesses: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Give slow witnesses as products and fringes have them, low-passed, in standard deviations.
+
+        Args:
+            witnesses: (W, T) float64.
+            numbers: which, S of them.
+
+        Returns:
+            (S, T) float64.
+        """
+        made = np.empty((len(numbers), witnesses.shape[1]))
+        for row, number in zip(made, numbers):
+            row[:] = self._slow(witnesses[number], self.facts[number])
         return made
 
     def name(self, feature: Feature) -> str:

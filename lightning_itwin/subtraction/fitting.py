@@ -16,6 +16,7 @@ from lightning_itwin.subtraction.features import WAVELENGTH, Feature, FeatureLib
 from lightning_itwin.subtraction.noise_filter import NoiseFilter, taps_of
 from lightning_itwin.subtraction.solution import Solution, SolutionSettings, running_mean, solve
 from lightning_itwin.subtraction.unsafe_channels import unsafe
+from lightning_itwin.subtraction.wavelengths import find_wavelengths
 
 Read = Callable[[int, int], np.ndarray]
 Reduce = Callable[[np.ndarray], np.ndarray]
@@ -34,7 +35,7 @@ class FitSettings:
 
     Args:
         level: which features: ``linear`` and ``bilinear`` are the published Wiener filters.
-        wavelengths: of fringes, in units of the slow channels.
+        wavelengths: of fringes that are supposed, in units of the slow channels; others are found.
         segment_s: length of a segment, and of the impulse responses.
         folds: parts of the training data, each held out once.
         solution: how features are chosen.
@@ -157,9 +158,11 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
         for name, values in zip(data.names[1:], looked_at[1:])
     ]
     white = whitening_filter(looked_at[0], data.sample_rate_hz, data.band_hz, _WHITENING_S)
-    library = FeatureLibrary(facts, data.sample_rate_hz, settings.level, settings.wavelengths)
+    library = FeatureLibrary(facts, data.sample_rate_hz, settings.level)
     channels = [Feature(kind="linear", fast=number) for number in range(len(facts))]
     features = library.features()
+    if settings.level == "full":
+        features += _fringes(library, looked_at, data.band_hz, settings.wavelengths)
     summed = list(dict.fromkeys([*channels, *features]))
     passes = _Passes(data, library, white, segment)
     alone = passes.coherence(summed)
@@ -174,6 +177,9 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
         bad = set(np.flatnonzero(unsafe(of_channels, frequency_hz, data.band_hz)).tolist())
     of_features = alone.chosen([summed.index(one) for one in features])
     chosen = _worth_it(of_features, frequency_hz, data.band_hz, settings.solution)
+    # Products are of a slow channel about its mean in a part of the data: another mean is the factor alone.
+    factors = {one.fast for one, good in zip(features, chosen) if good and one.slow >= 0}
+    chosen |= np.array([one.kind == "linear" and one.fast in factors for one in features], dtype=bool)
     features = [one for one, good in zip(features, chosen) if good and not bad & {one.fast, one.slow}]
     folds = passes.cross(features, settings.folds)
     solution = solve(folds, frequency_hz, data.band_hz, settings.solution)
@@ -226,6 +232,26 @@ class _Passes:
 
     def _whiten(self, values: np.ndarray, half: int) -> np.ndarray:
         return self._white(np.pad(values, half))
+
+
+def _fringes(
+    library: FeatureLibrary,
+    values: np.ndarray,
+    band_hz: tuple[float, float],
+    nominal: Sequence[float],
+) -> list[Feature]:
+    """Give sine and cosine of each slow channel at the wavelengths that are supposed or found, of (C, T)."""
+    found = []
+    for number, facts in enumerate(library.facts):
+        if facts.slow:
+            position = facts.deviation * library.slow(values[1:], [number])[0]
+            for wavelength in find_wavelengths(
+                values[0], position, facts.speed, library.sample_rate_hz, band_hz, nominal
+            ):
+                found += [
+                    Feature(kind=kind, fast=number, wavelength=wavelength) for kind in ("sine", "cosine")
+                ]
+    return found
 
 
 def _worth_it(

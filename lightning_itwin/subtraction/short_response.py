@@ -11,18 +11,22 @@ import numpy as np
 from lightning_itwin.optional import require
 from lightning_itwin.subtraction.cross_sums import INDEPENDENT, CrossSums
 
-# A path rings down within some 30 ms, or its quality factor is high.
-_DECAYS_S = (0.03, 0.15)
-_SHARES = (1.0, 0.1)
+# Times within which paths ring down: at once, within some 30 ms, or with a high quality factor.
+DECAYS_S = (0.01, 0.03, 0.15)
 _LONGEST = 0.48  # lag, of a segment
 _ROUNDS = 3
 _STEPS = 600
-_TOLERANCE = 1e-8
+_TOLERANCE = 1e-5
 _LEAST = 1e-12
 
 
 def short_response(
-    sums: CrossSums, noise: np.ndarray, first: np.ndarray, band: np.ndarray, step_hz: float
+    sums: CrossSums,
+    noise: np.ndarray,
+    first: np.ndarray,
+    band: np.ndarray,
+    step_hz: float,
+    decay_s: float,
 ) -> np.ndarray:
     """Give the most probable response, of which long lags are less probable than short ones.
 
@@ -37,6 +41,7 @@ def short_response(
         first: a first response, (N, F), that sets the scales at the beginning.
         band: weight of each frequency, 0 to 1, (N,).
         step_hz: from one frequency to the next.
+        decay_s: time within which the response fades, a priori.
 
     Returns:
         (N, F) complex.
@@ -49,8 +54,7 @@ def short_response(
     bins = len(sums.xy)
     length = 2 * (bins - 1)
     lag_s = np.minimum(np.arange(length), length - np.arange(length)) / (length * step_hz)
-    decays = sum(share * np.exp(-lag_s / decay_s) for share, decay_s in zip(_SHARES, _DECAYS_S))
-    envelope = np.where(lag_s * step_hz < _LONGEST, decays, 0.0)
+    envelope = np.where(lag_s * step_hz < _LONGEST, np.exp(-lag_s / decay_s), 0.0)
 
     # Features and response in units in which both are about 1
     size = np.sqrt(np.maximum(np.einsum("nff->f", sums.xx).real, 1e-300))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_itwin.subtraction.cross_sums import CrossSums, log_likelihood_gain
-from lightning_itwin.subtraction.short_response import short_response
+from lightning_itwin.subtraction.short_response import DECAYS_S, short_response
 
 _NEAR_HZ = 2.0  # half width over which a frequency is judged together with its neighbours
+_LENGTH_HZ = 8.0  # half width over which a length of the responses is chosen
 _FADE_HZ = 8.0  # over which a response sets in beside the frequencies at which its feature was taken
 _MOST_PER_BIN = 16
 _COLLINEAR = 1e-3
@@ -65,8 +66,9 @@ def solve(
     """Solve for the response.
 
     Features are taken forward at each frequency while the log likelihood, smoothed over neighbouring
-    frequencies, gains more than its price; the response is that of least squares among those taken. What it
-    does to data that it has not seen is told by leaving out one fold after the other.
+    frequencies, gains more than its price; the response is the most probable one of those taken. What it does
+    to data that it has not seen is told by leaving out one fold after the other; so is which length of the
+    responses serves a band best.
 
     Args:
         folds: sums of at least two parts of the training data.
@@ -80,13 +82,16 @@ def solve(
     total = folds[0]
     for fold in folds[1:]:
         total = total.merge(fold)
-    response, evidence = _response(total, frequency_hz, band_hz, settings)
-    left = np.zeros(len(frequency_hz))
+    responses, evidence = _responses(total, frequency_hz, band_hz, settings)
+    left = np.zeros((len(frequency_hz), len(DECAYS_S)))
     for fold in folds:
-        others, _ = _response(total.merge(fold, sign=-1.0), frequency_hz, band_hz, settings)
-        left += fold.residual(others)
-    held_out = left / np.maximum(total.yy, 1e-300)
-    near = max(1, round(_NEAR_HZ / (frequency_hz[1] - frequency_hz[0])))
+        others, _ = _responses(total.merge(fold, sign=-1.0), frequency_hz, band_hz, settings)
+        left += np.stack([fold.residual(one) for one in others], axis=1)
+    step_hz = frequency_hz[1] - frequency_hz[0]
+    share = _share_of_lengths(left / np.maximum(total.yy, 1e-300)[:, None], step_hz)
+    response = np.einsum("nl,lnf->nf", share, np.stack(responses))
+    held_out = (share * left).sum(axis=1) / np.maximum(total.yy, 1e-300)
+    near = max(1, round(_NEAR_HZ / step_hz))
     passed = running_mean(held_out[:, None], near)[:, 0] > settings.tolerance
     kept = running_mean((~passed)[:, None].astype(np.float64), near)
     return Solution(
@@ -97,20 +102,28 @@ def solve(
     )
 
 
-def _response(
+def _share_of_lengths(held_out: np.ndarray, step_hz: float) -> np.ndarray:
+    """Give the share of each length of responses at each frequency, (N, L), from the power it leaves."""
+    around = running_mean(held_out, max(1, round(_LENGTH_HZ / step_hz)))
+    best = np.eye(held_out.shape[1])[around.argmin(axis=1)]
+    return running_mean(best, max(1, round(_NEAR_HZ / step_hz)))
+
+
+def _responses(
     sums: CrossSums, frequency_hz: np.ndarray, band_hz: tuple[float, float], settings: SolutionSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give the response to all features, 0 for those that are not taken anywhere, and their evidence."""
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Give a response to all features for each length, 0 where one was not taken, and their evidence."""
     first, evidence = _select(sums, frequency_hz, settings)
     used = np.flatnonzero(np.abs(first).max(axis=0) > 0)
-    response = np.zeros_like(first)
+    responses = [np.zeros_like(first) for _ in DECAYS_S]
     if len(used):
         noise = np.maximum(sums.residual(first), 1e-6 * sums.yy) / sums.segments
-        inside = (frequency_hz >= band_hz[0] - 1) & (frequency_hz <= band_hz[1] + 1)
+        inside = ((frequency_hz >= band_hz[0] - 1) & (frequency_hz <= band_hz[1] + 1)).astype(np.float64)
         step_hz = frequency_hz[1] - frequency_hz[0]
-        smooth = short_response(sums.chosen(used), noise, first[:, used], inside.astype(np.float64), step_hz)
-        response[:, used] = smooth * _near(np.abs(first[:, used]) > 0, step_hz)
-    return response, evidence
+        near, some = _near(np.abs(first[:, used]) > 0, step_hz), sums.chosen(used)
+        for response, decay_s in zip(responses, DECAYS_S):
+            response[:, used] = near * short_response(some, noise, first[:, used], inside, step_hz, decay_s)
+    return responses, evidence
 
 
 def _near(taken: np.ndarray, step_hz: float) -> np.ndarray:

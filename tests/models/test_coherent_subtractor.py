@@ -13,7 +13,7 @@ from lightning_itwin.models import CoherentSubtractor
 from lightning_itwin.strain.simulator import VirgoSimulator
 from tests.models.two_ranks import run_two_ranks
 
-BAND_HZ = (10.0, 450.0)
+RATE_HZ, BAND_HZ = 1024.0, (10.0, 450.0)
 
 
 def data_in(folder: Path) -> VirgoDataModule:
@@ -123,3 +123,60 @@ def test_a_training_leaves_a_checkpoint_of_its_own_accord(data: VirgoDataModule,
     training.fit(model, datamodule=data)
     [path] = tmp_path.rglob("*.ckpt")
     assert torch.equal(CoherentSubtractor.load_from_checkpoint(path, weights_only=True).taps, model.taps)
+
+
+def test_what_makes_validation_worse_is_never_used(data: VirgoDataModule, tmp_path: Path) -> None:
+    model = CoherentSubtractor(learning_rate=3.0)
+    trainer(tmp_path).fit(model, datamodule=data)
+    assert not model.refined
+    batch = next(iter(data.train_dataloader()))
+    closed = model.noise_filter(batch.witnesses[0].double().numpy())
+    assert torch.equal(model(batch.witnesses.double())[0], torch.from_numpy(closed))
+
+
+def test_what_makes_validation_better_is_used_and_kept(data: VirgoDataModule, tmp_path: Path) -> None:
+    model, training = CoherentSubtractor(), trainer(tmp_path)
+    training.fit(model, datamodule=data)
+    batch = next(iter(data.train_dataloader()))
+    closed = torch.from_numpy(model.noise_filter(batch.witnesses[0].double().numpy()))
+    model.network.behind.data.fill_(1.0)  # type: ignore[union-attr]  # there is one
+    model._take_over()
+    refined = model(batch.witnesses.double())
+    assert not torch.equal(refined[0], closed)
+    training.save_checkpoint(tmp_path / "refined.ckpt")
+    again = CoherentSubtractor.load_from_checkpoint(tmp_path / "refined.ckpt", weights_only=True)
+    assert torch.equal(again(batch.witnesses.double()), refined)
+    assert again.told["refined by gradient"] == "yes"
+    assert again.reach < RATE_HZ
+
+
+@pytest.mark.parametrize("method", ["linear", "bilinear", "closed_form"])
+def test_a_closed_form_is_selected_by_its_name(method: Any, data: VirgoDataModule, tmp_path: Path) -> None:
+    model, training = CoherentSubtractor(method=method), trainer(tmp_path)
+    training.fit(model, datamodule=data)
+    kinds = {one.kind for one in model.noise_filter.features}
+    assert ("product" in kinds) == (method != "linear")
+    assert ("sine" in kinds) == (method == "closed_form")
+    assert model.network is None
+    training.save_checkpoint(tmp_path / "one.ckpt")
+    again = CoherentSubtractor.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True)
+    assert torch.equal(again.taps, model.taps)
+
+
+def test_deep_clean_is_trained_and_kept(data: VirgoDataModule, tmp_path: Path) -> None:
+    model, training = CoherentSubtractor(method="deep_clean"), trainer(tmp_path)
+    training.fit(model, datamodule=data)
+    assert {"train/loss", "val/loss"} <= set(training.callback_metrics)
+    model._take_over()
+    training.save_checkpoint(tmp_path / "one.ckpt")
+    again = CoherentSubtractor.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True)
+    witnesses = next(iter(data.train_dataloader())).witnesses
+    assert torch.equal(again(witnesses), model(witnesses))
+    assert model(witnesses).std() > 0
+
+
+def test_a_method_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="method must be one of linear"):
+        CoherentSubtractor(method="magic")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="learning_rate must be above 0"):
+        CoherentSubtractor(learning_rate=0.0)

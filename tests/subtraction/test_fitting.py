@@ -35,6 +35,21 @@ def test_the_published_filters_recover_less() -> None:
     assert 0.1 < linear < 0.7
 
 
+def test_the_factor_of_a_product_comes_with_it() -> None:
+    features = fitted().filter.features
+    factors = {one.fast for one in features if one.kind in ("product", "quadratic")}
+    assert factors <= {one.fast for one in features if one.kind == "linear"}
+
+
+def test_the_wavelength_of_scattered_light_is_found_in_any_units() -> None:
+    data = stretch().data
+    scale = np.array([0.37 if name.endswith("BENCH_POSITION") else 1.0 for name in data.names])[:, None]
+    scaled = replace(data, read=lambda begin, end: scale * data.read(begin, end))
+    found = fit(scaled, FitSettings(wavelengths=()))
+    [wavelength] = {one.wavelength for one in found.filter.features if one.wavelength}
+    assert wavelength == pytest.approx(0.37 * 1.064, rel=1e-3)
+
+
 def test_no_witness_of_noise_is_called_unsafe() -> None:
     assert fitted().unsafe == []
 
