@@ -194,8 +194,13 @@ def run_step(
         The same two after the step; the features' order is the coupling layer's.
     """
     rows = state_FR.shape[1]
-    values = affine(weights.entry_bias, weights.entry[: rule.num_features], state_FR)
-    hidden = weights.entry[rule.num_features :] @ state_FR + _of_rows(event.initial, rows)
+    if state_FR.device.type == "cpu":  # one product for both
+        entered = weights.entry @ state_FR
+        values, hidden = entered[: rule.num_features] + weights.entry_bias, entered[rule.num_features :]
+    else:
+        values = affine(weights.entry_bias, weights.entry[: rule.num_features], state_FR)
+        hidden = weights.entry[rule.num_features :] @ state_FR
+    hidden = hidden + _of_rows(event.initial, rows)
     for block, gate in zip(weights.blocks, event.gates):
         temps = hidden
         if block.scale is not None and block.offset is not None:

@@ -133,16 +133,16 @@ def test_a_second_driver_is_refused_and_told_how_to_join(drivers: Drivers) -> No
 
 
 def test_a_driver_that_joins_shares_the_work(drivers: Drivers) -> None:
-    first = drivers.start(7)
+    first = drivers.start(14)
     drivers.wait_for_epochs(1)
-    second = drivers.start(7, "join")
+    second = drivers.start(14, "join")
     drivers.finish(second)
     drivers.finish(first)
     assert (first.returncode, second.returncode) == (0, 0)
     record = drivers.record()
     assert no_row_is_left_open(record)
     assert len({row.driver for row in record.rows}) == 2
-    assert len({row.configuration for row in record.rows}) == 7
+    assert len({row.configuration for row in record.rows}) == 14
     twice = [line for line, count in collections.Counter(drivers.trained()).items() if count > 1]
     assert twice == []
 

@@ -93,10 +93,10 @@ def test_two_drivers_share_a_study_in_postgres_that_is_halted_meanwhile(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     folder = tmp_path / "shared"
-    first = start(folder, 5, storage=postgres.url)
+    first = start(folder, 14, storage=postgres.url)
     wait_for(lambda: len(trained(folder)) >= 1, 60.0)
     assert find_folder(postgres.url, "shared") == folder
-    second = start(folder, 5, "join", storage=postgres.url)
+    second = start(folder, 14, "join", storage=postgres.url)
     wait_for(lambda: len(list((folder / "drivers").glob("*"))) == 2, 60.0)
     before = len(trained(folder))
     postgres.halt()
@@ -105,7 +105,7 @@ def test_two_drivers_share_a_study_in_postgres_that_is_halted_meanwhile(
     told = finish(first, second)
     assert len(trained(folder)) > before
     record = read_study(folder)
-    whole(record, folder, 5)
+    whole(record, folder, 14)
     assert len({row.driver for row in record.rows}) == 2
     assert "secret" not in told + record.url + (folder / "driver.json").read_text()
 
