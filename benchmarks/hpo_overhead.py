@@ -1,6 +1,6 @@
 """What a study costs beside its trainings: rows and reports, driver, callback, the start of a trial.
 
-    python benchmarks/hpo_overhead.py [--trials 1000] [--config virgo]
+    python benchmarks/hpo_overhead.py [--trials 1000] [--config virgo_denoiser]
 
 1. A journal is filled with trials of 40 reports each. Then: how long a process takes to open it, how long a
    report and its verdict take, how many reports a second several processes get through, and what the driver
@@ -208,7 +208,7 @@ def callback(folder: Path, config: str, epochs: int) -> tuple[list[str], float]:
     trial = TrialFolder(folder / "trial")
     trial.clear()
     trial.config.write_text(yaml.safe_dump(values))
-    metric = {"virgo": "val/loss"}.get(config, "val_loss")
+    metric = {"virgo_denoiser": "val/loss"}.get(config, "val_loss")
     base = spec_of(folder, study.ask())
     fields = {
         **vars(base),
@@ -292,7 +292,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--config", default="virgo", help="preset that is trained with the reporter")
+    parser.add_argument("--config", default="virgo_denoiser", help="preset that is trained with the reporter")
     parser.add_argument("--epochs", type=int, default=3, help="of that training")
     parser.add_argument("--rounds", type=int, default=3, help="of the comparison of starts")
     options = parser.parse_args()

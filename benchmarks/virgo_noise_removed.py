@@ -1,4 +1,4 @@
-"""How much of the simulated detector's noise the virgo preset removes, beside what can be removed.
+"""How much of the simulated detector's noise the preset virgo_denoiser removes, beside what can be removed.
 
 For each seed, another instrument and other noise: the preset is trained, then asked about the test part,
 the last quarter of the data, which no statistic or weight has seen. Beside it stand, on the same windows,
@@ -61,7 +61,7 @@ ORACLE = "oracle: the true background"
 
 
 def preset() -> dict:
-    return yaml.safe_load(presets.find("virgo").read_text())
+    return yaml.safe_load(presets.find("virgo_denoiser").read_text())
 
 
 def datamodule(

@@ -131,7 +131,7 @@ def speeds(duration_s: float, repeats: int) -> list[tuple[str, float, float, flo
         "strong, 100 witnesses": VirgoSimulator.strong(
             duration_s=duration_s, recording={"neighbours": 11, "dummies": 80}
         ),
-        "preset `virgo`, 8 witnesses at 512 Hz": VirgoSimulator(duration_s=duration_s),
+        "preset `virgo_denoiser`, 8 witnesses at 512 Hz": VirgoSimulator(duration_s=duration_s),
     }
     found: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(repeats):
