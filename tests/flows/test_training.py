@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from typing import Any
 
 import pytest
@@ -20,8 +21,21 @@ KINDS: dict[str, dict[str, Any]] = {
     "as DINGO builds them": {"batch_norm": True, "activation": "elu", "tail_bound": 1.0},
     "without context": {"context_features": None},
     "few bins": {"num_bins": 3, "activation": "gelu", "num_blocks": 1},
-    "embedding": {"embedding_net": torch.nn.Linear(9, 6)},
+    "embedding": {},  # a network of its own before the context
 }
+BATCHES = 9  # in float32 a single row near the edge of a bin decides what a gradient is off by
+
+
+def flow_of(kind: str) -> Any:
+    torch.manual_seed(3)
+    own = {"embedding_net": torch.nn.Linear(9, 6)} if kind == "embedding" else {}
+    return small_flow(**KINDS[kind], **own)
+
+
+def batch_of(kind: str, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor | None]:
+    inputs = 2 * torch.randn(150, 5, dtype=dtype)
+    context = torch.randn(150, 9 if kind == "embedding" else 6, dtype=dtype)
+    return inputs, None if kind == "without context" else context
 
 
 def stepped(
@@ -43,24 +57,25 @@ def distance(some: list[torch.Tensor], others: list[torch.Tensor]) -> float:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_nflows(kind: str, dtype: torch.dtype, training: bool) -> None:
-    flow = small_flow(**copy.deepcopy(KINDS[kind])).to(dtype).train(training)
-    inputs = 2 * torch.randn(150, 5, dtype=dtype)
-    context = torch.randn(150, 9 if kind == "embedding" else 6, dtype=dtype)
-    if kind == "without context":
-        context = None
+    flow = flow_of(kind).to(dtype).train(training)
     exact = copy.deepcopy(flow).double()
-    wide = None if context is None else context.double()
-    truth, true_gradients = stepped(exact, exact.log_prob, inputs.double(), wide)
-    of_nflows, nflows_gradients = stepped(flow, flow.log_prob, inputs, context)
-    found, gradients = stepped(flow, fast_training(flow).log_prob, inputs, context)
+    fast = fast_training(flow)
+    off, of_nflows = [], []
+    for _ in range(1 if dtype == torch.float64 else BATCHES):
+        inputs, context = batch_of(kind, dtype)
+        wide = None if context is None else context.double()
+        truth, true_gradients = stepped(exact, exact.log_prob, inputs.double(), wide)
+        for log_prob, errors in ((fast.log_prob, off), (flow.log_prob, of_nflows)):
+            found, gradients = stepped(flow, log_prob, inputs, context)
+            errors.append((float((found - truth).abs().max()), distance(gradients, true_gradients)))
+    densities, gradients = (statistics.median(errors) for errors in zip(*off))
     if dtype == torch.float64:
-        assert (found - truth).abs().max() < 1e-10
-        assert distance(gradients, true_gradients) < 1e-10
+        assert densities < 1e-10
+        assert gradients < 1e-10
     else:  # no further from the truth than nflows itself in float32, or 1e-5
-        assert (found - truth).abs().max() <= 2.5 * (of_nflows - truth).abs().max() + 1e-5
-        assert distance(gradients, true_gradients) <= max(
-            1e-5, 1.5 * distance(nflows_gradients, true_gradients)
-        )
+        stock_densities, stock_gradients = (statistics.median(errors) for errors in zip(*of_nflows))
+        assert densities <= 2.5 * stock_densities + 1e-5
+        assert gradients <= max(1e-5, 1.5 * stock_gradients)
 
 
 def test_an_optimizer_goes_the_same_way() -> None:
@@ -120,14 +135,12 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", ["plain", "without context", "embedding", "few bins"])
 def test_graphs_of_a_gpu_give_the_gradients_of_nflows_step_after_step(kind: str) -> None:
-    flow = small_flow(**copy.deepcopy(KINDS[kind])).cuda().train()
+    flow = flow_of(kind).cuda().train()
     fast = fast_training(flow)
     optimizer = torch.optim.SGD(flow.parameters(), lr=1e-3)
     for step in range(6):
-        inputs = 2 * torch.randn(150, 5, device="cuda")
-        context = torch.randn(150, 9 if kind == "embedding" else 6, device="cuda", requires_grad=True)
-        if kind == "without context":
-            context = None
+        inputs, context = (None if one is None else one.cuda() for one in batch_of(kind))
+        context = None if context is None else context.requires_grad_()
         exact = copy.deepcopy(flow).double()
         truth, true_gradients = stepped(
             exact, exact.log_prob, inputs.double(), None if context is None else context.detach().double()
