@@ -19,12 +19,14 @@ def compiled(function: Any, dynamic: bool | None = False) -> Callable[..., Any]:
         function: a plain function.
         dynamic: as ``torch.compile`` has it.
     """
-    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    fast = torch.compile(own, dynamic=dynamic)
+    fast: Callable[..., Any] | None = None
     failed = False
 
     def take(*arguments: Any) -> Any:
-        nonlocal failed
+        nonlocal fast, failed
+        if fast is None:  # not sooner: the compiler takes two seconds to import
+            own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+            fast = torch.compile(own, dynamic=dynamic)
         if not failed:
             try:
                 return fast(*arguments)
