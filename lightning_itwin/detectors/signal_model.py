@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -137,41 +138,44 @@ class SignalModel:
 
 
 class RecordedSignals:
-    """The signals of a ``SignalModel`` on a GPU, from one CUDA graph: a thousand small launches in one.
+    """The signals of a ``SignalModel``; on a GPU from one CUDA graph, a thousand small launches in one.
+
+    The graph is recorded for the largest batch that came yet; fewer binaries take as long. A copy records its own.
 
     Args:
-        model: with a waveform that says it is ``recordable``.
-        batch: binaries that the graph takes; fewer take as long.
+        model: whose signals; one that is not ``recordable`` is asked itself.
     """
 
-    def __init__(self, model: SignalModel, batch: int) -> None:
-        device = model.observation.device
-        self.batch = batch
-        # some binary for the rows that nobody has filled yet: no NaN there
-        some = {"mass_1_msun": 30.0, "mass_2_msun": 30.0, "luminosity_distance_mpc": 1000.0}
-        columns = [
-            torch.full((batch,), some.get(field.name, 0.1), dtype=torch.float64, device=device)
-            for field in fields(Binary)
-        ]
-        self._columns = torch.stack(columns)
-        self._psd_index = torch.zeros(batch, dtype=torch.int64, device=device)
-        binary = Binary(**{field.name: row for field, row in zip(fields(Binary), self._columns)})
-        self._graph, self._signals = record(lambda: model.audible(binary, self._psd_index), device)
+    def __init__(self, model: SignalModel) -> None:
+        self.model = model
+        self._batch = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self.model, "_batch": 0}
 
     def audible(self, binary: Binary, psd_index: Tensor | None = None) -> Tensor:
         """Give the whitened signals as ``SignalModel.audible`` does.
 
         Returns:
-            (B, D, at most F) complex64; the next call writes over them.
+            (B, D, at most F) complex64; if ``model.recordable``, the next call writes over them.
         """
+        if not self.model.recordable:
+            return self.model.audible(binary, psd_index)
         count = len(binary)
-        self._columns[:, :count] = torch.stack([getattr(binary, field.name) for field in fields(Binary)])
+        columns = torch.stack([getattr(binary, field.name) for field in fields(Binary)])
         if psd_index is None:
-            self._psd_index.zero_()
-        else:
-            self._psd_index[:count] = psd_index
+            psd_index = torch.zeros(count, dtype=torch.int64, device=columns.device)
+        if count > self._batch:
+            self._record(columns, psd_index.clone())
+        self._columns[:, :count] = columns
+        self._psd_index[:count] = psd_index
         self._graph.replay()
         return self._signals[:count]
+
+    def _record(self, columns: Tensor, psd_index: Tensor) -> None:
+        self._columns, self._psd_index, self._batch = columns, psd_index, len(psd_index)
+        binary = Binary(**{field.name: row for field, row in zip(fields(Binary), columns)})
+        self._graph, self._signals = record(lambda: self.model.audible(binary, psd_index), columns.device)
 
 
 def _check_index(psd_index: Tensor | None, sets: int) -> None:

@@ -65,7 +65,8 @@ class GaussianLikelihood:
         self.modes = tuple(sorted(set(modes)))
         self.memory_mib = memory_mib
         self._sense: int | None = None
-        self._recorded: RecordedSignals | None = None
+        # of a SignalModel what is audible alone, from a graph where it can be
+        self._audible = RecordedSignals(signal_model) if isinstance(signal_model, SignalModel) else None
 
     def log_likelihood(self, theta: Tensor, data: Tensor, psd_index: Tensor | int | None = None) -> Tensor:
         """Evaluate samples of one event.
@@ -134,14 +135,11 @@ class GaussianLikelihood:
         self, theta: Tensor, data: Tensor, psd_index: Tensor | int | None, copies: int = 1
     ) -> Iterator[tuple[Binary, Tensor | None]]:
         detectors, frequencies = data.shape
-        if isinstance(self.signal_model, SignalModel):
-            frequencies = self.signal_model.num_audible
+        if self._audible is not None:
+            frequencies = self._audible.model.num_audible
         row = 8 * frequencies * (_WAVEFORM_TENSORS + detectors * (_SIGNAL_TENSORS + copies - 1))
         memory_mib = self.memory_mib or _MEMORY_MIB.get(data.device.type, _MEMORY_MIB["cpu"])
         rows = max(1, int(memory_mib * 2**20 / row))
-        if isinstance(self.signal_model, SignalModel) and self.signal_model.recordable and len(theta):
-            rows = min(rows, len(theta)) if self._recorded is None else self._recorded.batch
-            self._recorded = self._recorded or RecordedSignals(self.signal_model, rows)
         theta = theta.to(device=data.device, dtype=torch.float64)
         if isinstance(psd_index, int):
             psd_index = torch.tensor(psd_index)
@@ -160,16 +158,15 @@ class GaussianLikelihood:
 
     def _signals(self, binary: Binary, psd_index: Tensor | None) -> Tensor:
         # (N, D, F), without the last frequencies where all are zero; good until the next call
-        if self._recorded is not None:
-            return self._recorded.audible(binary, psd_index)
-        if isinstance(self.signal_model, SignalModel):
-            return self.signal_model.audible(binary, psd_index)
-        return self.signal_model(binary, psd_index)
+        if self._audible is None:
+            return self.signal_model(binary, psd_index)
+        return self._audible.audible(binary, psd_index)
 
     def _turned(self, binary: Binary, psd_index: Tensor | None, phase: float) -> Tensor:
         phase_N = torch.full_like(binary.phase_rad, phase)
         signals = self._signals(dataclasses.replace(binary, phase_rad=phase_N), psd_index)
-        return signals if self._recorded is None else signals.clone()
+        overwritten = self._audible is not None and self._audible.model.recordable
+        return signals.clone() if overwritten else signals
 
     def _mode_signals(self, binary: Binary, psd_index: Tensor | None, sense: int) -> list[Tensor]:
         turns_K = self._turns()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,8 @@ def test_recorded_signals_are_the_same_for_full_and_smaller_batches(monkeypatch:
         make_waveform("IMRPhenomPv2"), Observation(settings("triangle", psds=["ET_D", "CE_psd.txt"]))
     )
     monkeypatch.setattr(model, "_count", lambda highest_hz: model.observation.num_frequencies)
-    recorded = RecordedSignals(model, 4)
+    monkeypatch.setattr(SignalModel, "recordable", True)
+    recorded = RecordedSignals(model)
     for count in (4, 3, 1, 4):
         binary, psd_index = draw_binaries(count, seed=count), torch.arange(count) % 2
         torch.testing.assert_close(recorded.audible(binary, psd_index), model(binary, psd_index))
@@ -223,9 +225,20 @@ def test_on_a_gpu_recorded_signals_are_those_of_the_cpu() -> None:
     on_gpu = model.to("cuda")
     assert on_gpu.recordable
     assert not model.recordable
-    recorded = RecordedSignals(on_gpu, 8)
+    recorded = RecordedSignals(on_gpu)
     for count in (8, 5):
         binary = draw_binaries(count, seed=count)
         wanted = model(binary)[..., : on_gpu.num_audible]
         found = recorded.audible(binary.to("cuda")).cpu()
         assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
+def test_a_copy_of_recorded_signals_records_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_itwin.detectors.signal_model.record", stand_in_graph.record)
+    monkeypatch.setattr(SignalModel, "recordable", True)
+    recorded = RecordedSignals(SignalModel(make_waveform("IMRPhenomPv2"), Observation(settings("triangle"))))
+    binary = draw_binaries(2, seed=1)
+    wanted = recorded.audible(binary)
+    copied = copy.deepcopy(recorded)
+    assert "_graph" not in vars(copied)
+    torch.testing.assert_close(copied.audible(binary), wanted)

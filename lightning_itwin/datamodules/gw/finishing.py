@@ -35,8 +35,7 @@ class BatchFinisher:
         self.observation = signal_model.observation
         self.prior = prior
         self.bank = bank
-        self._model = signal_model
-        self._recorded: RecordedSignals | None = None
+        self._signals = RecordedSignals(signal_model)
 
     @torch.no_grad()
     def __call__(self, inputs: EventInputs) -> GWBatch:
@@ -67,14 +66,10 @@ class BatchFinisher:
         binary = Binary.from_table(*self.prior.with_fixed(inputs.theta[part]))
         psd_index = inputs.psd_index[part]
         if inputs.bank_row is not None and self.bank is not None:
-            model = copy.copy(self._model)
+            model = copy.copy(self._signals.model)
             model.waveform = self.bank.at(inputs.bank_row[part])
             return model.audible(binary, psd_index)
-        if not self._model.recordable:
-            return self._model.audible(binary, psd_index)
-        if self._recorded is None or self._recorded.batch < len(binary):
-            self._recorded = RecordedSignals(self._model, len(binary))
-        return self._recorded.audible(binary, psd_index)
+        return self._signals.audible(binary, psd_index)
 
     def _noisy(self, inputs: EventInputs, part: slice, noise: torch.Generator | np.ndarray | None) -> Tensor:
         signals = self._audible(inputs, part)
