@@ -12,7 +12,11 @@ _WARM_UPS = 3  # as torch's documentation has it: libraries choose their kernels
 
 
 def record(
-    function: Callable[[], Made], device: torch.device, beside: torch.cuda.CUDAGraph | None = None
+    function: Callable[[], Made],
+    device: torch.device,
+    *,
+    warm_up: Callable[[], object] | None = None,
+    beside: torch.cuda.CUDAGraph | None = None,
 ) -> tuple[torch.cuda.CUDAGraph, Made]:
     """Record what a function launches on a device.
 
@@ -20,9 +24,11 @@ def record(
     copy from the host. What other threads do on the device meanwhile does not matter.
 
     Args:
-        function: called a few times beside, then once to be recorded; only once if ``beside`` is given.
+        function: called once to be recorded.
         device: a CUDA device.
-        beside: an earlier graph whose tensors this one reads; they share their memory.
+        warm_up: called a few times before; ``function`` itself if not given.
+        beside: an earlier graph whose tensors this one reads, and whose warm-up was that of both; they share
+            their memory.
 
     Returns:
         The graph, and what the function returned while it was recorded: each ``replay()`` writes it anew.
@@ -32,7 +38,7 @@ def record(
         side.wait_stream(here)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS if beside is None else 0):
-                function()
+                (warm_up or function)()
         here.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         pool = None if beside is None else beside.pool()

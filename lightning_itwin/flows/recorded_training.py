@@ -74,10 +74,9 @@ class _Recorded:
             gradients(log_prob, torch.ones_like(log_prob))
 
         with torch.enable_grad():
-            record(
-                both, device
-            )  # what is compiled and chosen for the backward pass is so before its own graph
-            self.forward, self.log_prob = record(lambda: density(own_inputs, own_context), device)
+            self.forward, self.log_prob = record(
+                lambda: density(own_inputs, own_context), device, warm_up=both
+            )
             self.slope = torch.empty_like(self.log_prob)
             self.backward, self.gradients = record(
                 lambda: gradients(self.log_prob, self.slope), device, beside=self.forward
@@ -108,7 +107,7 @@ class _Replay(torch.autograd.Function):
         ctx: Any, recorded: _Recorded, inputs: Tensor, context: Tensor | None, *parameters: Tensor
     ) -> Tensor:
         ctx.recorded, ctx.call = recorded, recorded.begin()
-        ctx.number, ctx.count = recorded.calls, len(parameters)
+        ctx.number = recorded.calls
         for to, of in zip(recorded.given, (inputs, context)):
             if to is not None and of is not None:
                 to.detach().copy_(of)

@@ -53,6 +53,9 @@ class TrainingFlow:
         self._recorded = RecordedDensity(self._log_prob, list(flow.parameters()))
         self._fused_spline = compiled(_torch_spline, dynamic=None)
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own copy of the flow
+        return TrainingFlow, (self.flow, self._compile)
+
     def _arrange(self) -> None:
         self._couplings, self._permutations, self._layers = _arranged(self.flow._transform)
         device, first = self._permutations[0].device, self._layers[0]
