@@ -97,6 +97,7 @@ class GlitchFlow(GlitchOutputs):
         )
         self.num_witnesses, self.sample_rate_hz = num_witnesses, sample_rate_hz
         self.settings, self.veto, self.learning_rate = generator, veto, learning_rate
+        self.folder = veto.folder
         self.event_samples = 2 * round(generator.event_s * sample_rate_hz / 2)
         self.response = GlitchResponse(sample_rate_hz, response)
         self.generator = GlitchGenerator(self.event_samples, generator)

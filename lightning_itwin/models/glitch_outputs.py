@@ -4,52 +4,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
+from lightning_itwin.models.cleaned_output import CleanedOutput
 from lightning_itwin.models.glitch_scores import veto_probability
 from lightning_itwin.models.glitch_testing import GlitchTesting
-from lightning_itwin.models.logged_figures import log_figures, log_texts
-from lightning_itwin.models.weights_digest import weights_digest
 from lightning_itwin.strain.glitch_batch import GlitchBatch
-
-if TYPE_CHECKING:
-    from lightning_itwin.subtraction.outputs.outputs import SubtractionOutputs
 
 _EDGE = 4  # part of a window, at each end, that counts only where no other window has it
 
 
-class GlitchOutputs(GlitchTesting):
-    """The hooks of ``predict`` of ``GlitchFlow``."""
+class GlitchOutputs(CleanedOutput, GlitchTesting):
+    """What ``GlitchFlow`` predicts of a window, and what it says of itself in the report."""
 
     sample_rate_hz: float
     explained: Tensor
-    _outputs: SubtractionOutputs | None = None
 
     @property
-    def output_folder(self) -> Path:
-        """Where ``predict`` writes."""
-        if self.veto.folder is not None:
-            return Path(self.veto.folder)
-        return Path(self.trainer.log_dir or self.trainer.default_root_dir) / "cleaned"
+    def title(self) -> str:
+        return "GlitchFlow: the mean of glitches that witnesses have seen"
 
-    def on_predict_start(self) -> None:
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
         datamodule = getattr(self.trainer, "datamodule", None)
-        if datamodule is None or not hasattr(datamodule, "aligned"):
-            return
-        # Reports need packages that a training does not.
-        from lightning_itwin.subtraction.outputs.outputs import SubtractionOutputs
-
-        self._outputs = SubtractionOutputs.open(
-            self.output_folder,
-            datamodule,
-            model="GlitchFlow: the mean of glitches that witnesses have seen",
-            key=weights_digest(self),
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
+        if datamodule is None:
+            return []
+        explained = zip(datamodule.aligned.names[1:], self.explained.tolist())
+        return sorted((one for one in explained if one[1] > 0), key=lambda one: -one[1])
 
     def predict_step(self, batch: GlitchBatch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Predict the glitches of windows, and add them to what ``predict`` writes.
@@ -75,17 +56,3 @@ class GlitchOutputs(GlitchTesting):
             )
         whole = veto_probability(snr.square().sum(dim=2).sqrt(), self.veto.snr)
         return strain, whole * (events.snr > 0).any(dim=1)
-
-    def on_predict_end(self) -> None:
-        outputs, self._outputs = self._outputs, None
-        if outputs is None:
-            return
-        outputs.close()
-        self.trainer.strategy.barrier("GlitchFlow.predict")
-        if self.trainer.is_global_zero:
-            names = outputs.data.names[1:]
-            explained = sorted(zip(names, self.explained.tolist()), key=lambda one: -one[1])
-            figures = outputs.finish(ranking=[one for one in explained if one[1] > 0])
-            log_figures(self.trainer.loggers, figures, self.global_step)
-            log_texts(self.trainer.loggers, outputs.texts, self.global_step)
-        self.trainer.strategy.barrier("GlitchFlow.predict.written")

@@ -4,26 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from lightning_itwin.models.logged_figures import log_figures
+from lightning_itwin.models.cleaned_output import CleanedOutput
 from lightning_itwin.models.subtraction_measure import SubtractionMeasure
-from lightning_itwin.models.weights_digest import weights_digest
 from lightning_itwin.strain.strain_batch import StrainBatch
 from lightning_itwin.subtraction.safety import safe_noise
 
-if TYPE_CHECKING:
-    from lightning_itwin.subtraction.outputs.outputs import SubtractionOutputs
 
-
-class SubtractionModule(LightningModule):
+class SubtractionModule(CleanedOutput):
     """Base of modules whose ``forward`` predicts the noise in raw windows of a datamodule.
 
     Where the strain of a window would become louder, nothing is subtracted.
@@ -57,22 +48,11 @@ class SubtractionModule(LightningModule):
         self.band_hz, self.safe = (band_hz[0], band_hz[1]), safe
         self.folder = folder
         self._measure = SubtractionMeasure(sample_rate_hz, self.band_hz)
-        self._outputs: SubtractionOutputs | None = None
 
     @property
     def reach(self) -> int:
         """Samples on each side that a predicted sample depends on, at most."""
         raise NotImplementedError
-
-    @property
-    def ranking(self) -> list[tuple[str, float]]:
-        """Witnesses by their share in what is known, the best first."""
-        return []
-
-    @property
-    def told(self) -> Mapping[str, str]:
-        """What the report of ``predict`` says of the model, by name."""
-        return {}
 
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -98,23 +78,6 @@ class SubtractionModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         self.log_measure("test", self._measure)
 
-    def on_predict_start(self) -> None:
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if datamodule is None or not hasattr(datamodule, "aligned"):
-            return
-        # Reports need packages that a training does not.
-        from lightning_itwin.subtraction.outputs.outputs import SubtractionOutputs
-
-        folder = self.folder or Path(self.trainer.log_dir or self.trainer.default_root_dir) / "cleaned"
-        self._outputs = SubtractionOutputs.open(
-            folder,
-            datamodule,
-            model=f"{type(self).__name__}: coherent noise",
-            key=weights_digest(self),
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
-
     def predict_step(self, batch: StrainBatch, batch_idx: int) -> Tensor:
         """Predict the noise that is safe to subtract, float64 (B, T), in units of the strain."""
         batch = StrainBatch(*batch)
@@ -122,17 +85,6 @@ class SubtractionModule(LightningModule):
         if self._outputs is not None:
             self._outputs.add(batch.start, noise, edge=self.edge(noise.shape[1]))
         return noise
-
-    def on_predict_end(self) -> None:
-        outputs, self._outputs = self._outputs, None
-        if outputs is None:
-            return
-        outputs.close()
-        self.trainer.strategy.barrier("SubtractionModule.predict")
-        if self.trainer.is_global_zero:
-            figures = outputs.finish(ranking=self.ranking, facts=dict(self.told))
-            log_figures(self.trainer.loggers, figures, self.global_step)
-        self.trainer.strategy.barrier("SubtractionModule.predict.written")
 
     def edge(self, samples: int) -> int:
         """Give the samples at each end of a window that know less than others."""

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_itwin.datamodules import VirgoDataModule
 from lightning_itwin.datamodules.virgo.settings import SplitSettings
@@ -46,11 +48,10 @@ def trainer(folder: Path, **settings: Any) -> Trainer:
         default_root_dir=folder,
         max_epochs=1,
         accelerator="cpu",
-        logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        **settings,
+        **{"logger": False, **settings},
     )
 
 
@@ -90,8 +91,12 @@ def test_test_measures_and_predict_writes(checkpoint: Path, data: VirgoDataModul
     figures = trainer(tmp_path).test(model, datamodule=data, verbose=False)[0]
     assert figures["test/clean_range_mpc"] > 1.2 * figures["test/raw_range_mpc"]
     assert 0.2 < figures["test/noise_power_removed_fraction"] < 0.9
-    trainer(tmp_path).predict(model, datamodule=data, return_predictions=False)
+    logger = TensorBoardLogger(tmp_path, name="", version="predict")
+    trainer(tmp_path, logger=logger).predict(model, datamodule=data, return_predictions=False)
     assert (tmp_path / "cleaned" / "cleaned.h5").is_file()
+    tags = EventAccumulator(str(tmp_path / "predict")).Reload().Tags()
+    assert {"asd", "range", "ranking"} <= set(tags["images"])
+    assert {"report/summary/text_summary", "report/made/text_summary"} <= set(tags["tensors"])
 
 
 def test_what_does_not_fit_is_refused(data: VirgoDataModule, tmp_path: Path) -> None:

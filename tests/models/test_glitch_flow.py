@@ -117,7 +117,7 @@ def test_predict_writes_a_cleaned_strain_and_vetoes(
     trained: tuple[GlitchFlow, GlitchDataModule, Path], tmp_path: Path
 ) -> None:
     model, module, _ = trained
-    object.__setattr__(model, "veto", VetoSettings(folder=str(tmp_path / "out")))
+    model.folder = str(tmp_path / "out")
     batches = trainer(tmp_path).predict(model, module)
     assert all(strain.dtype == torch.float64 for strain, _ in batches)
     assert (tmp_path / "out" / "cleaned.h5").is_file()
@@ -133,7 +133,7 @@ def test_tensorboard_gets_figures_and_words(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     model, _, folder = trained
-    object.__setattr__(model, "veto", VetoSettings(folder=str(tmp_path / "out")))
+    model.folder = str(tmp_path / "out")
     module = data(folder, seed=2, split=SplitSettings(train=0.0, val=0.0, test=1.0))
     module.load_state_dict(trained[1].state_dict())
     for stage in ("test", "predict"):
