@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_itwin.figure_style import BLUE, INK, ORANGE, QUIET, dress, legend_above, new_figure, note
+from lightning_itwin.figure_style import BLUE, INK, ORANGE, dress, legend_above, new_figure, note
 from lightning_itwin.strain.q_transform import q_transform
+from lightning_itwin.subtraction.report.scan_figure import draw_scan, energy_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,26 +69,10 @@ def generated_scans_figure(columns: Mapping[str, np.ndarray], sample_rate_hz: fl
                 rows=64,
                 time_step_s=1 / 256,
             )
-            time_s = scan.time_s - len(values) / 2 / sample_rate_hz
-            image = axes.pcolormesh(
-                time_s,
-                scan.frequency_hz,
-                scan.energy,
-                cmap="viridis",
-                vmin=0,
-                vmax=max(8.0, float(scan.energy.max())),
-                shading="nearest",
-                rasterized=True,
-            )
-            dress(axes)
-            axes.grid(False)
-            axes.set(yscale="log", xlim=(-_SHOWN_S, _SHOWN_S))
-            ticks = [hz for hz in (20, 50, 100, 200) if hz <= highest_hz]
-            axes.set_yticks(ticks, [str(hz) for hz in ticks])
-            axes.set_yticks([], minor=True)
-            bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.03)
-            bar.ax.tick_params(colors=QUIET, labelsize=8)
-            bar.outline.set_visible(False)
+            scan = dataclasses.replace(scan, time_s=scan.time_s - len(values) / 2 / sample_rate_hz)
+            image = draw_scan(axes, scan, float(scan.energy.max()))
+            axes.set_xlim(-_SHOWN_S, _SHOWN_S)
+            energy_bar(image, axes, shrink=0.9, pad=0.03)
     figure.supxlabel("seconds from the loudest time", color=INK, fontsize=10)
     figure.supylabel("Hz", color=INK, fontsize=10)
     return figure
