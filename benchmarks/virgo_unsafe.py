@@ -21,27 +21,11 @@ from result_page import RESULTS, command_line, write_page
 from virgo_subtraction import BAND_HZ, RATE_HZ, Stretch, range_mpc
 
 from lightning_itwin.strain.simulator.background import Background
-from lightning_itwin.strain.whitening import whitening_filter
-from lightning_itwin.subtraction.cross_sums import CoherenceSums
-from lightning_itwin.subtraction.fitting import Data, FitSettings, fit
-from lightning_itwin.subtraction.unsafe_channels import unsafe
+from lightning_itwin.subtraction.fitting import Data, FitSettings, fit, unsafe_names
 
 _TRAIN_SEED, _TEST_SEED = 5000, 7000  # of the noise, plus the instrument's
 _TEST_S = 256.0
-_WHITENING_S = 0.5
 _BY_CHANCE = 0.05  # of the lower limit: that as many are found of those that there would be
-
-
-def flagged(names: Sequence[str], values: np.ndarray) -> set[str]:
-    """Give the names of channels, (C, T) with the strain first, that a fit would leave out."""
-    white = whitening_filter(values[0], RATE_HZ, BAND_HZ, _WHITENING_S)
-    half = len(white.taps) // 2
-    segment = round(RATE_HZ)
-    sums = CoherenceSums.zeros(len(values) - 1, segment)
-    series = np.stack([white(np.pad(one - one.mean(), half)) for one in values])
-    sums.update(series[1:], series[0])
-    found = unsafe(sums, np.fft.rfftfreq(segment, 1 / RATE_HZ), BAND_HZ)
-    return {name for name, bad in zip(names[1:], found) if bad}
 
 
 def counted(detectors: int, duration_s: float, leaks: Sequence[float]) -> tuple[dict[float, int], int, int]:
@@ -54,7 +38,8 @@ def counted(detectors: int, duration_s: float, leaks: Sequence[float]) -> tuple[
             values = pure.values.copy()
             values[-1] += leak * noise
             chosen = slice(None) if number == 0 else [0, -1]  # the witnesses are the same
-            found = flagged(np.array(pure.names)[chosen].tolist(), values[chosen])
+            names = np.array(pure.names)[chosen].tolist()
+            found = set(unsafe_names(Data.of_array(names, values[chosen], RATE_HZ, BAND_HZ)))
             hits[leak] += pure.names[-1] in found
             if number == 0:
                 alarms += len(found - {pure.names[-1]})

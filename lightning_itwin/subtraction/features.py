@@ -129,6 +129,10 @@ class FeatureLibrary:
         """Samples on each side that a feature's sample depends on, at most."""
         return round(max(_LOW_PASS_S, _GATE_S) / 2 * self.sample_rate_hz)
 
+    def channels(self) -> list[Feature]:
+        """Give each channel as it is."""
+        return [Feature(kind="linear", fast=number) for number in range(len(self.facts))]
+
     def features(self) -> list[Feature]:
         """Give every feature of the library but fringes, whose wavelengths the data tell."""
         slow = [number for number, facts in enumerate(self.facts) if facts.slow]

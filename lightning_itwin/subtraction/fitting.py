@@ -21,6 +21,7 @@ from lightning_itwin.subtraction.wavelengths import find_wavelengths
 Read = Callable[[int, int], np.ndarray]
 Reduce = Callable[[np.ndarray], np.ndarray]
 _WHITENING_S = 0.5
+_LOOK_S = 256.0  # at the longest stretch, for the whitening and what each witness is like
 _MOST_FEATURES = 96
 
 
@@ -149,22 +150,13 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
         ValueError: there are fewer segments than folds need.
     """
     settings = settings or FitSettings()
-    segment = 2 * round(settings.segment_s * data.sample_rate_hz / 2)
-    frequency_hz = np.fft.rfftfreq(segment, 1 / data.sample_rate_hz)
-    begin, end = max(data.stretches.tolist(), key=lambda stretch: stretch[1] - stretch[0])
-    looked_at = data.read(begin, min(end, begin + round(256 * data.sample_rate_hz)))
-    facts = [
-        WitnessFacts.of(name, values, data.sample_rate_hz)
-        for name, values in zip(data.names[1:], looked_at[1:])
-    ]
-    white = whitening_filter(looked_at[0], data.sample_rate_hz, data.band_hz, _WHITENING_S)
-    library = FeatureLibrary(facts, data.sample_rate_hz, settings.level)
-    channels = [Feature(kind="linear", fast=number) for number in range(len(facts))]
+    passes = _Passes(data, settings)
+    library, facts, frequency_hz = passes.library, passes.library.facts, passes.frequency_hz
+    channels = library.channels()
     features = library.features()
     if settings.level == "full":
-        features += _fringes(library, looked_at, data.band_hz, settings.wavelengths)
+        features += _fringes(library, passes.looked_at, data.band_hz, settings.wavelengths)
     summed = list(dict.fromkeys([*channels, *features]))
-    passes = _Passes(data, library, white, segment)
     alone = passes.coherence(summed)
     if alone.segments < 8 * settings.folds:
         raise ValueError(
@@ -196,11 +188,32 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
     )
 
 
+def unsafe_names(data: Data, settings: FitSettings | None = None) -> list[str]:
+    """Give the names of channels that carry the strain itself: those that ``fit`` leaves out.
+
+    Args:
+        data: to look at.
+        settings: of a fit.
+    """
+    passes = _Passes(data, settings or FitSettings())
+    found = unsafe(passes.coherence(passes.library.channels()), passes.frequency_hz, data.band_hz)
+    return [facts.name for facts, bad in zip(passes.library.facts, found) if bad]
+
+
 class _Passes:
     """Goes over the data of this process and adds up over processes."""
 
-    def __init__(self, data: Data, library: FeatureLibrary, white: ZeroPhaseFilter, segment: int) -> None:
-        self._data, self._library, self._segment = data, library, segment
+    def __init__(self, data: Data, settings: FitSettings) -> None:
+        self._data, self._segment = data, 2 * round(settings.segment_s * data.sample_rate_hz / 2)
+        self.frequency_hz = np.fft.rfftfreq(self._segment, 1 / data.sample_rate_hz)
+        begin, end = max(data.stretches.tolist(), key=lambda stretch: stretch[1] - stretch[0])
+        self.looked_at = data.read(begin, min(end, begin + round(_LOOK_S * data.sample_rate_hz)))
+        facts = [
+            WitnessFacts.of(name, values, data.sample_rate_hz)
+            for name, values in zip(data.names[1:], self.looked_at[1:])
+        ]
+        self.library = FeatureLibrary(facts, data.sample_rate_hz, settings.level)
+        white = whitening_filter(self.looked_at[0], data.sample_rate_hz, data.band_hz, _WHITENING_S)
         self._white = ZeroPhaseFilter(offset=0.0, taps=white.taps)
 
     def coherence(self, features: Sequence[Feature]) -> CoherenceSums:
@@ -220,11 +233,11 @@ class _Passes:
 
     def _block(self, begin: int, end: int, features: Sequence[Feature]) -> tuple[np.ndarray, np.ndarray]:
         half = len(self._white.taps) // 2
-        margin = self._library.reach + half
+        margin = self.library.reach + half
         first, last = next(one for one in self._data.stretches.tolist() if one[0] <= begin and end <= one[1])
         low, high = max(first, begin - margin), min(last, end + margin)
         values = self._data.read(low, high)
-        made = self._library.compute(values[1:], features)
+        made = self.library.compute(values[1:], features)
         inside = slice(begin - low, end - low)
         whitened = [self._whiten(series, half)[inside] for series in (values[0] - values[0].mean(), *made)]
         stacked = np.stack(whitened)
