@@ -312,7 +312,7 @@ def main() -> int:
     name = options.name or ("flow_sampling_cuda" if on_cuda else "flow_sampling")
     note = torch.cuda.get_device_name() if on_cuda else ""
     write_page(name, "Sampling spline flows", f"{command} --rounds {options.rounds}", lines, note)
-    print(verdicts[0])
+    print(*verdicts[:1])
     return 0
 
 

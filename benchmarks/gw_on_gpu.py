@@ -23,10 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from lightning.pytorch import Trainer
 
+from benchmarks.gw_training import preset_parts
 from benchmarks.result_page import command_line, write_page
-from lightning_itwin import presets
 from lightning_itwin.callbacks import EpochTimer
-from lightning_itwin.cli import ItwinCLI
 from lightning_itwin.records import EpochRecord, find_runs
 
 GOALS = {"folded": 8.0, "folded_lean": 40.0, "svd": 60.0}
@@ -37,36 +36,38 @@ LARGE_FLOW = {"hidden_features": 1024, "num_blocks": 5, "num_flow_steps": 30}  #
 
 def made(kind: str, batches: int, flow: dict[str, int] | None = None) -> tuple[Any, Any]:
     """Make model and datamodule of the preset gw with another embedding."""
-    changed = {
-        "model.init_args.embedding.kind": kind,
-        "data.init_args.events.train_events": batches * EVENTS_A_BATCH,
-        "data.init_args.events.val_events": EVENTS_A_BATCH,
-        **{f"model.init_args.flow.{name}": value for name, value in (flow or {}).items()},
-    }
-    words = [word for name, value in changed.items() for word in (f"--{name}", str(value))]
-    sys.argv = sys.argv[:1]
-    arguments = ["--config", str(presets.find("gw")), *words]
-    cli = ItwinCLI(args=arguments, run=False, save_config_callback=None)
-    return cli.model, cli.datamodule
+    return preset_parts(
+        "gw",
+        {
+            "model.init_args.embedding.kind": kind,
+            "data.init_args.events.train_events": batches * EVENTS_A_BATCH,
+            "data.init_args.events.val_events": EVENTS_A_BATCH,
+            **{f"model.init_args.flow.{name}": value for name, value in (flow or {}).items()},
+        },
+    )
+
+
+def quiet_trainer(folder: str | None = None, **settings: Any) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        precision="bf16-mixed",
+        accelerator="gpu",
+        devices=1,
+        logger=False,
+        limit_val_batches=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **settings,
+    )
 
 
 def train(kind: str, batches: int, epochs: int) -> list[EpochRecord]:
     model, data = made(kind, batches)
     torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(
-            default_root_dir=folder,
-            max_epochs=epochs,
-            precision="bf16-mixed",
-            accelerator="gpu",
-            devices=1,
-            callbacks=[EpochTimer()],
-            logger=False,
-            limit_val_batches=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-        ).fit(model, datamodule=data)
+        trainer = quiet_trainer(folder, max_epochs=epochs, callbacks=[EpochTimer()])
+        trainer.fit(model, datamodule=data)
         (run,) = find_runs(Path(folder))
         return sorted((row for row in run.of(EpochRecord) if row.stage == "train"), key=lambda row: row.epoch)
 
@@ -75,9 +76,7 @@ def posterior_ms(flow: dict[str, int] | None, rounds: int) -> tuple[float, float
     """Time the samples of one event, and their weights; medians in ms."""
     model, data = made("svd", 1, flow)
     data.setup("predict")
-    Trainer(accelerator="gpu", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
-            enable_checkpointing=False, precision="bf16-mixed", limit_train_batches=2, max_epochs=1,
-            limit_val_batches=0).fit(model, datamodule=data)  # fmt: skip
+    quiet_trainer(max_epochs=1, limit_train_batches=2).fit(model, datamodule=data)
     model.eval().cuda()
     inputs = data.transfer_batch_to_device(next(iter(data.test_dataloader())), torch.device("cuda"), 0)
     batch = data.finish(inputs)

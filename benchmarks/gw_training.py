@@ -13,8 +13,9 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,20 +30,22 @@ from lightning_itwin.models.gw_network import GWNetwork
 REFERENCE_BATCHES_PER_S = 1.0  # of the reference system, batches of 256 on an NVIDIA L40
 
 
+def preset_parts(preset: str, changed: Mapping[str, object]) -> tuple[Any, Any]:
+    """Make model and datamodule of a preset, changed by the names of its options."""
+    words = [word for name, value in changed.items() for word in (f"--{name}", json.dumps(value).strip('"'))]
+    sys.argv = sys.argv[:1]  # the CLI warns of other words
+    arguments = ["--config", str(presets.find(preset)), *words]
+    cli = ItwinCLI(args=arguments, run=False, save_config_callback=None)
+    return cli.model, cli.datamodule
+
+
 class Step:
     """A training step in parts, without a Trainer."""
 
     def __init__(self, preset: str, overrides: dict[str, object], device: torch.device) -> None:
-        words = [
-            word for name, value in overrides.items() for word in (f"--{name}", json.dumps(value).strip('"'))
-        ]
-        sys.argv = sys.argv[:1]
-        cli = ItwinCLI(
-            args=["--config", str(presets.find(preset)), *words], run=False, save_config_callback=None
-        )
-        self.device, self.data = device, cli.datamodule
+        model, self.data = preset_parts(preset, overrides)
+        self.device = device
         self.data.setup("fit")
-        model = cli.model
         without = ("phase",) if model.hparams["synthetic_phase"] else ()
         conditions = GWConditions.of(self.data)
         self.network = GWNetwork(conditions, model.embedding_settings, model.flow_settings, without).to(

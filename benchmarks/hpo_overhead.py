@@ -208,7 +208,7 @@ def callback(folder: Path, config: str, epochs: int) -> tuple[list[str], float]:
     trial = TrialFolder(folder / "trial")
     trial.clear()
     trial.config.write_text(yaml.safe_dump(values))
-    metric = {"virgo_denoiser": "val/loss"}.get(config, "val_loss")
+    metric = "val/loss" if config in ("virgo", "virgo_denoiser") else "val_loss"
     base = spec_of(folder, study.ask())
     fields = {
         **vars(base),
