@@ -140,7 +140,8 @@ class SignalModel:
 class RecordedSignals:
     """The signals of a ``SignalModel``; on a GPU from one CUDA graph, a thousand small launches in one.
 
-    The graph is recorded for the largest batch that came yet; fewer binaries take as long. A copy records its own.
+    The graph is recorded for the largest batch that came yet; fewer binaries take as long. A copy records
+    its own.
 
     Args:
         model: whose signals; one that is not ``recordable`` is asked itself.

@@ -222,8 +222,9 @@ class CoherentSubtractor(SubtractionModule):
         scaled = batch.strain.double() / unit
         before, after = (self.network.losses(scaled, one.double() / unit) for one in (noise, new))
         gain = (before - after).double()
-        sums = (gain.sum(), gain.square().sum(), before.double().sum(), torch.full_like(gain, 1.0).sum())
-        self._losses += torch.stack(sums)
+        sums = torch.stack([gain.sum(), gain.square().sum(), before.double().sum()])
+        self._losses[:3] += sums
+        self._losses[3] += gain.numel()
 
     def on_validation_epoch_end(self) -> None:
         measure = self._measure
