@@ -18,6 +18,8 @@ _PROOF = 3.0  # standard errors from which a band is better
 _DOUBTED_SHARE = 0.02  # of bands that are worse, from which bands have to be proven
 _CHANGED_SHARE = 0.25  # of bands that are worse, from which nothing is believed
 _SMALL = 1e-4  # relative change of power that is none
+_FINE_SEGMENT_S = 4.0
+_LOUDER = 0.01  # relative rise of power from which a band of 1 Hz is louder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,10 @@ def safe_noise(
     standard errors, only those stay that are quieter by three; where more than 25 % are, the instrument is
     another one, and nothing is subtracted.
 
+    Of what is left, each band of 1 Hz is looked at alone. Noise of a few percent of the power is louder or
+    quieter than nothing by chance: even the true noise, taken out, would leave some band louder. A band whose
+    mean power rises by more than 1 % is left as it is.
+
     Args:
         noise: predicted, (T,).
         strain: with which it is compared, (T,).
@@ -95,26 +101,51 @@ def safe_noise(
     Returns:
         The noise that is safe to subtract, (T,), and the share of the band that was taken out.
     """
-    segment = min(len(strain), 2 * round(SEGMENT_S * sample_rate_hz / 2))
-    frequency_hz = np.fft.rfftfreq(segment, 1 / sample_rate_hz)
-    before, after = np.abs(spectra(np.stack([strain, strain - noise]), segment)) ** 2
+    frequency_hz, before, after = _powers(noise, strain, sample_rate_hz, SEGMENT_S)
     found = Comparison.of(before, after, frequency_hz, band_hz)
     if found.is_changed:
         return np.zeros_like(noise), 1.0
     doubted = found.worse_share > _DOUBTED_SHARE
     unproven = found.active & (found.mean > -_PROOF * found.error)
     harmful = found.louder | unproven if doubted else found.louder
-    if not harmful.any():
-        return noise, 0.0
     # What is taken out reaches over to the next frequencies, so that a line does not leak through the edge.
-    width = _width(frequency_hz)
-    near = np.convolve(harmful, np.ones(width), mode="same") > 0 if doubted else harmful
+    near = np.convolve(harmful, np.ones(_width(frequency_hz)), mode="same") > 0 if doubted else harmful
+    safe = _without(noise, near, frequency_hz, sample_rate_hz)
+    fine_hz, *powers = _powers(safe, strain, sample_rate_hz, _FINE_SEGMENT_S)
+    louder = _louder_bands(*(power.mean(axis=0) for power in powers), fine_hz)
+    safe = _without(safe, louder, fine_hz, sample_rate_hz)
+    inside = (fine_hz >= band_hz[0]) & (fine_hz <= band_hz[1])
+    out = louder | (np.interp(fine_hz, frequency_hz, harmful) > 0.5)
+    return safe, float((out & inside).sum() / max(1, int(inside.sum())))
+
+
+def _powers(
+    noise: np.ndarray, strain: np.ndarray, sample_rate_hz: float, segment_s: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give frequencies, (N,), and the power of segments before and after a subtraction, (S, N)."""
+    segment = min(len(strain), 2 * round(segment_s * sample_rate_hz / 2))
+    before, after = np.abs(spectra(np.stack([strain, strain - noise]), segment)) ** 2
+    return np.fft.rfftfreq(segment, 1 / sample_rate_hz), before, after
+
+
+def _louder_bands(before: np.ndarray, after: np.ndarray, frequency_hz: np.ndarray) -> np.ndarray:
+    """Tell which frequencies lie in a band of 1 Hz that becomes louder, of mean powers, all (N,)."""
+    width = max(1, round(1 / frequency_hz[1]))
+    ones = np.ones(width)
+    before, after = (np.convolve(power, ones, mode="valid") for power in (before, after))
+    return np.convolve(after > (1 + _LOUDER) * before, ones, mode="full") > 0
+
+
+def _without(
+    noise: np.ndarray, harmful: np.ndarray, frequency_hz: np.ndarray, sample_rate_hz: float
+) -> np.ndarray:
+    """Take frequencies, (N,) bool, out of noise, (T,), with soft edges."""
+    if not harmful.any():
+        return noise
     taper = np.hanning(7)[1:-1]
-    kept = np.where(near, 0.0, np.convolve(~near, taper / taper.sum(), mode="same"))
+    kept = np.where(harmful, 0.0, np.convolve(~harmful, taper / taper.sum(), mode="same"))
     weight = np.interp(np.fft.rfftfreq(len(noise), 1 / sample_rate_hz), frequency_hz, kept)
-    safe = np.fft.irfft(np.fft.rfft(noise) * weight, len(noise))
-    inside = (frequency_hz >= band_hz[0]) & (frequency_hz <= band_hz[1])
-    return safe, float((harmful & inside).sum() / max(1, int(inside.sum())))
+    return np.fft.irfft(np.fft.rfft(noise) * weight, len(noise))
 
 
 def _width(frequency_hz: np.ndarray) -> int:

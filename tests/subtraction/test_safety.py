@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import scipy.signal
 
 from lightning_itwin.subtraction.fitting import fit
 from lightning_itwin.subtraction.safety import safe_noise
@@ -42,3 +44,26 @@ def test_of_another_instrument_nothing_is_believed() -> None:
     safe, share = safe_noise(noise, strain, RATE_HZ, BAND_HZ)
     assert share == 1.0
     assert not safe.any()
+
+
+@pytest.mark.parametrize("seconds", [16, 64, 128])
+def test_true_noise_that_leaves_a_band_louder_by_chance_is_not_subtracted_there(seconds: int) -> None:
+    rng = np.random.default_rng(5)
+    background, little = rng.standard_normal((2, round(seconds * RATE_HZ))) * [[1.0], [0.15]]
+    strain = background + little
+    safe, share = safe_noise(little, strain, RATE_HZ, BAND_HZ)
+    chance, left = worst_rise(strain, strain - little), worst_rise(strain, strain - safe)
+    assert chance > 0.008
+    assert left < 0.006
+    assert 0.0 < share < 0.5
+    assert np.std(strain - safe) < np.std(strain)
+
+
+def worst_rise(before: np.ndarray, after: np.ndarray) -> float:
+    """Give by how much the amplitude of the worst band of 1 Hz rises."""
+    segment = round(4 * RATE_HZ)
+    frequency_hz, of_before = scipy.signal.welch(before, RATE_HZ, nperseg=segment)
+    _, of_after = scipy.signal.welch(after, RATE_HZ, nperseg=segment)
+    inside = (frequency_hz >= BAND_HZ[0]) & (frequency_hz <= BAND_HZ[1])
+    bands = [np.convolve(power[inside], np.ones(4), mode="valid") for power in (of_before, of_after)]
+    return float(np.sqrt(bands[1] / bands[0]).max() - 1)
