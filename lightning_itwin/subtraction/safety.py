@@ -111,8 +111,8 @@ def safe_noise(
     # What is taken out reaches over to the next frequencies, so that a line does not leak through the edge.
     near = np.convolve(harmful, np.ones(_width(frequency_hz)), mode="same") > 0 if doubted else harmful
     safe = _without(noise, near, frequency_hz, sample_rate_hz)
-    fine_hz, *powers = _powers(safe, strain, sample_rate_hz, _FINE_SEGMENT_S)
-    louder = _louder_bands(*(power.mean(axis=0) for power in powers), fine_hz)
+    fine_hz, before, after = _powers(safe, strain, sample_rate_hz, _FINE_SEGMENT_S)
+    louder = _louder_bands(before.mean(axis=0), after.mean(axis=0), fine_hz)
     safe = _without(safe, louder, fine_hz, sample_rate_hz)
     inside = (fine_hz >= band_hz[0]) & (fine_hz <= band_hz[1])
     out = louder | (np.interp(fine_hz, frequency_hz, harmful) > 0.5)
