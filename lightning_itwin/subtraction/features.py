@@ -103,6 +103,11 @@ class Feature:
     slow: int = -1
     wavelength: float = 0.0
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the strain has it at once: light comes back within microseconds, where nothing resounds."""
+        return self.kind in ("sine", "cosine")
+
 
 class FeatureLibrary:
     """Makes features of witnesses.

@@ -174,7 +174,8 @@ def fit(data: Data, settings: FitSettings | None = None) -> Fit:
     chosen |= np.array([one.kind == "linear" and one.fast in factors for one in features], dtype=bool)
     features = [one for one, good in zip(features, chosen) if good and not bad & {one.fast, one.slow}]
     folds = passes.cross(features, settings.folds)
-    solution = solve(folds, frequency_hz, data.band_hz, settings.solution)
+    prompt = np.array([one.is_prompt for one in features], dtype=bool)
+    solution = solve(folds, frequency_hz, data.band_hz, settings.solution, prompt)
     used = np.flatnonzero(np.abs(solution.response).max(axis=0) > 0)
     taps = taps_of(solution.response[:, used], data.sample_rate_hz, data.band_hz)
     return Fit(

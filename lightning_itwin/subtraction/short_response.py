@@ -26,7 +26,7 @@ def short_response(
     first: np.ndarray,
     band: np.ndarray,
     step_hz: float,
-    decay_s: float,
+    decay_s: np.ndarray,
 ) -> np.ndarray:
     """Give the most probable response, of which long lags are less probable than short ones.
 
@@ -41,7 +41,7 @@ def short_response(
         first: a first response, (N, F), that sets the scales at the beginning.
         band: weight of each frequency, 0 to 1, (N,).
         step_hz: from one frequency to the next.
-        decay_s: time within which the response fades, a priori.
+        decay_s: time within which the response to each feature fades, a priori, (F,).
 
     Returns:
         (N, F) complex.
@@ -54,7 +54,7 @@ def short_response(
     bins = len(sums.xy)
     length = 2 * (bins - 1)
     lag_s = np.minimum(np.arange(length), length - np.arange(length)) / (length * step_hz)
-    envelope = np.where(lag_s * step_hz < _LONGEST, np.exp(-lag_s / decay_s), 0.0)
+    envelope = np.where(lag_s * step_hz < _LONGEST, np.exp(-lag_s / decay_s[:, None]), 0.0)
 
     # Features and response in units in which both are about 1
     size = np.sqrt(np.maximum(np.einsum("nff->f", sums.xx).real, 1e-300))
@@ -66,7 +66,7 @@ def short_response(
     wanted = sums.xy / size * (weight * unit)[:, None]
     impulse = fft.irfft(first * size / unit, length, axis=0).T
     for _ in range(_ROUNDS):
-        scale = np.maximum((impulse**2).sum(axis=1) / envelope.sum(), _LEAST)
+        scale = np.maximum((impulse**2).sum(axis=1) / envelope.sum(axis=1), _LEAST)
         spread = np.sqrt(scale[:, None] * envelope)
 
         def curvature(values: np.ndarray, spread: np.ndarray = spread) -> np.ndarray:

@@ -62,6 +62,7 @@ def solve(
     frequency_hz: np.ndarray,
     band_hz: tuple[float, float],
     settings: SolutionSettings = _SETTINGS,
+    prompt: np.ndarray | None = None,
 ) -> Solution:
     """Solve for the response.
 
@@ -75,6 +76,7 @@ def solve(
         frequency_hz: of the bins, (N,).
         band_hz: band in which noise is looked for.
         settings: how features are chosen.
+        prompt: features to which the target responds at once, whatever length serves the others, (F,) bool.
 
     Reference:
         Orthogonal forward selection: Chen, Cowan and Grant 1991, IEEE Trans. Neural Networks 2, 302.
@@ -82,10 +84,12 @@ def solve(
     total = folds[0]
     for fold in folds[1:]:
         total = total.merge(fold)
-    responses, evidence = _responses(total, frequency_hz, band_hz, settings)
+    if prompt is None:
+        prompt = np.zeros(total.xy.shape[1], dtype=bool)
+    responses, evidence = _responses(total, frequency_hz, band_hz, settings, prompt)
     left = np.zeros((len(frequency_hz), len(DECAYS_S)))
     for fold in folds:
-        others, _ = _responses(total.merge(fold, sign=-1.0), frequency_hz, band_hz, settings)
+        others, _ = _responses(total.merge(fold, sign=-1.0), frequency_hz, band_hz, settings, prompt)
         left += np.stack([fold.residual(one) for one in others], axis=1)
     step_hz = frequency_hz[1] - frequency_hz[0]
     share = _share_of_lengths(left / np.maximum(total.yy, 1e-300)[:, None], step_hz)
@@ -110,7 +114,11 @@ def _share_of_lengths(held_out: np.ndarray, step_hz: float) -> np.ndarray:
 
 
 def _responses(
-    sums: CrossSums, frequency_hz: np.ndarray, band_hz: tuple[float, float], settings: SolutionSettings
+    sums: CrossSums,
+    frequency_hz: np.ndarray,
+    band_hz: tuple[float, float],
+    settings: SolutionSettings,
+    prompt: np.ndarray,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Give a response to all features for each length, 0 where one was not taken, and their evidence."""
     first, evidence = _select(sums, frequency_hz, settings)
@@ -121,7 +129,8 @@ def _responses(
         inside = ((frequency_hz >= band_hz[0] - 1) & (frequency_hz <= band_hz[1] + 1)).astype(np.float64)
         step_hz = frequency_hz[1] - frequency_hz[0]
         near, some = _near(np.abs(first[:, used]) > 0, step_hz), sums.chosen(used)
-        for response, decay_s in zip(responses, DECAYS_S):
+        for response, longest_s in zip(responses, DECAYS_S):
+            decay_s = np.where(prompt[used], min(DECAYS_S), longest_s)
             response[:, used] = near * short_response(some, noise, first[:, used], inside, step_hz, decay_s)
     return responses, evidence
 
