@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from lightning_itwin.flows import native
 from lightning_itwin.flows.base_distribution import BaseDistribution
 from lightning_itwin.flows.compiling import compiled
 from lightning_itwin.flows.folding import UnknownPartError, flat, fold, nflows_name
-from lightning_itwin.flows.rational_quadratic import SplineBounds, rational_quadratic_spline
+from lightning_itwin.flows.rational_quadratic import SplineBounds
 from lightning_itwin.flows.recorded_training import RecordedDensity
 from lightning_itwin.flows.steps import affine
+from lightning_itwin.flows.training_step import Net, Numbers, Spline, native_spline, step, torch_spline
 
 _COUPLING = "transforms.coupling.PiecewiseRationalQuadraticCouplingTransform"
-
-Spline = Callable[[Tensor, Tensor, SplineBounds, int, float], tuple[Tensor, Tensor]]
 
 
 class TrainingFlow:
@@ -51,7 +49,8 @@ class TrainingFlow:
             warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
             return
         self._recorded = RecordedDensity(self._log_prob, list(flow.parameters()))
-        self._fused_spline = compiled(_torch_spline, dynamic=None)
+        self._fused_spline = compiled(torch_spline, dynamic=None)
+        self._fused_step = compiled(step, dynamic=None)
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own copy of the flow
         return TrainingFlow, (self.flow, self._compile)
@@ -87,21 +86,21 @@ class TrainingFlow:
     def _log_prob(self, inputs: Tensor, embedded: Tensor | None) -> Tensor:
         matrices, biases, logabsdet = self._linear_layers()
         initials, gates = self._context_products(embedded)
-        spline = self._spline(inputs)
+        nets = [Net.of(coupling.transform_net) for coupling in self._couplings]
+        spline, go = self._spline(inputs), step
+        if spline is self._fused_spline and self._compile == "steps" and all(net.plain for net in nets):
+            spline, go = torch_spline, self._fused_step
         state = inputs.t()
         sums = []
-        for k, coupling in enumerate(self._couplings):
-            values = affine(biases[k], matrices[k], state)
-            count = coupling.num_identity_features
-            parameters = _parameters(coupling.transform_net, values[:count], initials[k], gates[k])
-            outputs, step_logabsdet = spline(
-                values[count:],
-                parameters,
-                _bounds(coupling),
-                coupling.num_bins,
-                coupling.transform_net.hidden_features**-0.5,
+        for k, (coupling, net) in enumerate(zip(self._couplings, nets)):
+            numbers = Numbers(
+                spline=spline,
+                bounds=_bounds(coupling),
+                num_bins=coupling.num_bins,
+                factor=coupling.transform_net.hidden_features**-0.5,
+                identities=coupling.num_identity_features,
             )
-            state = torch.cat((values[:count], outputs))
+            state, step_logabsdet = go(state, matrices[k], biases[k], net, initials[k], gates[k], numbers)
             sums.append(step_logabsdet)
         noise = affine(biases[-1], matrices[-1], state).t()
         return self._base.log_prob(noise, embedded) + torch.stack(sums).sum(0) + logabsdet
@@ -168,7 +167,7 @@ class TrainingFlow:
                 warnings.warn(f"The flow trains with torch alone, since {error}.", stacklevel=3)
         if inputs.device.type == "cuda" and self._compile != "no" and torch.is_grad_enabled():
             return self._fused_spline
-        return _native_spline if on_cpu and self._native else _torch_spline
+        return native_spline if on_cpu and self._native else torch_spline
 
 
 def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
@@ -183,7 +182,8 @@ def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     Args:
         flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through
             nflows, with a warning that names what is not known.
-        compile: ``"auto"``, or ``"no"`` for torch's own kernels without graphs on a GPU.
+        compile: on a GPU, ``"auto"``: the spline; ``"steps"``: all of a step, its network with its spline,
+            which takes a minute longer to begin; ``"no"``: torch's own kernels without graphs.
 
     Raises:
         ValueError: ``compile`` is neither.
@@ -193,42 +193,9 @@ def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     >>> fast_training(flow).log_prob(torch.zeros(4, 3), torch.zeros(4, 2)).shape
     torch.Size([4])
     """
-    if compile not in ("auto", "no"):
-        raise ValueError(f"compile must be 'auto' or 'no', not {compile!r}.")
+    if compile not in ("auto", "steps", "no"):
+        raise ValueError(f"compile must be 'auto', 'steps' or 'no', not {compile!r}.")
     return TrainingFlow(flow, compile)
-
-
-def _parameters(net: Any, identity_IB: Tensor, initial: Tensor | None, gates: list[Tensor | None]) -> Tensor:
-    """Run a residual network, with its products with the context given; (P, B)."""
-    layer = net.initial_layer
-    if initial is None:
-        hidden = functional.linear(identity_IB.t(), layer.weight, layer.bias)
-    else:
-        hidden = torch.addmm(initial, identity_IB.t(), layer.weight[:, : len(identity_IB)].t())
-    for block, gate in zip(net.blocks, gates):
-        temps = block.batch_norm_layers[0](hidden) if block.use_batch_norm else hidden
-        temps = block.linear_layers[0](block.activation(temps))
-        temps = block.batch_norm_layers[1](temps) if block.use_batch_norm else temps
-        temps = block.linear_layers[1](block.dropout(block.activation(temps)))
-        hidden = hidden + temps if gate is None else torch.addcmul(hidden, temps, gate)
-    return torch.addmm(net.final_layer.bias[:, None], net.final_layer.weight, hidden.t())
-
-
-def _native_spline(
-    values: Tensor, parameters: Tensor, bounds: SplineBounds, num_bins: int, factor: float
-) -> tuple[Tensor, Tensor]:
-    return native.native_spline(values.float(), parameters.float(), bounds, num_bins, factor)
-
-
-def _torch_spline(
-    values: Tensor, parameters: Tensor, bounds: SplineBounds, num_bins: int, factor: float
-) -> tuple[Tensor, Tensor]:
-    planes = parameters.to(values.dtype).view(len(values), 3 * num_bins - 1, -1)
-    logits = (planes[:, : 2 * num_bins] * factor).unbind(1)
-    outputs, logabsdet = rational_quadratic_spline(
-        values, logits[:num_bins], logits[num_bins:], planes[:, 2 * num_bins :].unbind(1), bounds, False
-    )
-    return outputs, logabsdet.sum(0)
 
 
 def _bounds(coupling: Any) -> SplineBounds:
