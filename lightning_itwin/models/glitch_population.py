@@ -19,6 +19,9 @@ _PARAMETERS = 5
 _SNR, _FREQUENCY, _RATE = 0.3, 1.5, 1.0
 _ROUNDS = 100
 _AT_ONCE = 1024
+_WIDTHS = (0.02, 1.0)
+_HALVINGS = 8
+_LOOKED_AT = 512
 
 
 class GlitchPopulation(nn.Module):
@@ -34,7 +37,8 @@ class GlitchPopulation(nn.Module):
         samples: samples N of an event, even.
         components: complex singular vectors K that span the envelopes.
         neighbours: k.
-        width: of the Gaussians, in units of the neighbours' spread.
+        width: of the Gaussians, in units of the neighbours' spread; None: so wide, up to 1, that new glitches
+            match the nearest one that was seen as well as these match each other, in the median.
 
     Reference:
         Vincent and Bengio 2002, Manifold Parzen Windows, NIPS 15.
@@ -43,14 +47,16 @@ class GlitchPopulation(nn.Module):
     basis: Tensor
     seen: Tensor
     near: Tensor
+    width: Tensor
 
-    def __init__(self, samples: int, components: int, neighbours: int, width: float) -> None:
+    def __init__(self, samples: int, components: int, neighbours: int, width: float | None = None) -> None:
         super().__init__()
-        self.samples, self.neighbours, self.width = samples, neighbours, width
+        self.samples, self.neighbours, self._wanted = samples, neighbours, width
         self.components = min(components, samples)
         self.register_buffer("basis", torch.zeros(2 * self.components, samples))
         self.register_buffer("seen", torch.zeros(0, _PARAMETERS + 2 * self.components))
         self.register_buffer("near", torch.zeros(0, neighbours, dtype=torch.long))
+        self.register_buffer("width", torch.tensor(1.0 if width is None else width))
 
     @torch.no_grad()
     def prepare(self, events: Tensor) -> None:
@@ -89,6 +95,8 @@ class GlitchPopulation(nn.Module):
         near = [one.topk(self.neighbours + 1, largest=False).indices[:, 1:] for one in apart]
         self.near = torch.cat(near)
         self.seen = rows.to(self.basis)
+        if self._wanted is None:
+            self._set_width()
 
     @torch.no_grad()
     def sample(self, count: int, lowest_snr: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
@@ -132,13 +140,30 @@ class GlitchPopulation(nn.Module):
         Returns:
             (B,).
         """
+        return _matches(events, self._events(self.seen)).amax(dim=1)
+
+    def _set_width(self) -> None:
         seen = self._events(self.seen)
-        one, other = (given / given.norm(dim=1, keepdim=True) for given in (events.to(seen), seen))
-        return (one @ other.T).abs().amax(dim=1)
+        some = torch.arange(min(len(seen), _LOOKED_AT), device=seen.device)
+        matches = _matches(seen[some], seen)
+        matches[some, some] = 0
+        wanted = float(matches.amax(dim=1).median())
+        low, high = _WIDTHS
+        self.width.fill_(high)
+        for _ in range(_HALVINGS):
+            generator = torch.Generator(device=seen.device).manual_seed(0)
+            if float(_matches(self._drawn(len(some), generator), seen).amax(dim=1).median()) < wanted:
+                high = float(self.width)
+            else:
+                low = float(self.width)
+            self.width.fill_(math.sqrt(low * high))
 
     def _drawn(self, count: int, generator: torch.Generator | None) -> Tensor:
         device = self.seen.device
-        rows = torch.randint(len(self.seen), (count,), generator=generator, device=device)
+        # Each that was seen has its turn before one comes again: two beside one would be too much alike.
+        turns = range(math.ceil(count / len(self.seen)))
+        orders = [torch.randperm(len(self.seen), generator=generator, device=device) for _ in turns]
+        rows = torch.cat(orders)[:count]
         normal = torch.randn(count, self.neighbours, 1, generator=generator, device=device)
         first = self.seen[rows]
         away = self.seen[self.near[rows]] - first[:, None]
@@ -161,3 +186,9 @@ class GlitchPopulation(nn.Module):
             if given is not None:
                 setattr(self, name, given.new_empty(given.shape).to(self.basis.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _matches(some: Tensor, others: Tensor) -> Tensor:
+    """Give the match of each event with each other one, either sign."""
+    one, other = (given / given.norm(dim=1, keepdim=True) for given in (some.to(others), others))
+    return (one @ other.T).abs()

@@ -23,7 +23,8 @@ class GeneratorSettings:
             noise is then taken off the spread; ``auto`` takes the truth where there is one.
         components: complex singular vectors that span the envelopes of glitches without witnesses.
         neighbours: glitches between which a new one lies, without witnesses.
-        neighbour_spread: how far it may lie from one of them, in units of how far the others do.
+        neighbour_spread: how far it may lie from one of them, in units of how far the others do; None: so far
+            that it matches those that were seen as well as these match each other.
 
     Raises:
         ValueError: a value is outside its range.
@@ -40,7 +41,7 @@ class GeneratorSettings:
     target: Literal["auto", "glitch", "strain"] = "auto"
     components: int = 32
     neighbours: int = 6
-    neighbour_spread: float = 0.35
+    neighbour_spread: float | None = None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -52,7 +53,8 @@ class GeneratorSettings:
         }
         if min(sizes.values()) < 1:
             raise ValueError(f"Each of these must be at least 1: {sizes}.")
-        if min(self.event_s, self.lowest_snr, self.neighbour_spread) <= 0:
+        spread = 1.0 if self.neighbour_spread is None else self.neighbour_spread
+        if min(self.event_s, self.lowest_snr, spread) <= 0:
             raise ValueError(
                 "event_s, lowest_snr and neighbour_spread must be > 0, not "
                 f"{self.event_s}, {self.lowest_snr} and {self.neighbour_spread}."

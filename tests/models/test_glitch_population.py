@@ -22,7 +22,7 @@ def family(count: int, seed: int, phases: Sequence[float]) -> torch.Tensor:
     return shape / shape.norm(dim=1, keepdim=True) * 8 * (30 / 8) ** loud
 
 
-def population(events: torch.Tensor, spread: float = 0.5) -> GlitchPopulation:
+def population(events: torch.Tensor, spread: float | None = 0.5) -> GlitchPopulation:
     made = GlitchPopulation(N, components=12, neighbours=5, width=spread)
     made.prepare(events)
     return made
@@ -43,6 +43,16 @@ def test_new_glitches_lie_between_those_that_were_seen_and_repeat_none() -> None
     ours, theirs = model.best_match(drawn), model.best_match(family(300, 2, (0.0, 0.0)))
     assert float(ours.median()) > float(theirs.quantile(0.2))
     assert float((ours > 0.99999).double().mean()) < 0.05
+
+
+def test_new_glitches_are_as_new_as_those_that_were_seen() -> None:
+    seen = family(300, 0, (0.0, 0.5))
+    model = population(seen, None)
+    assert 0.02 < float(model.width) < 1.0
+    others = model.best_match(family(300, 2, (0.0, 0.5))).median()
+    drawn = model.best_match(model.sample(300, generator=torch.Generator().manual_seed(1))).median()
+    assert float(1 - drawn) == pytest.approx(float(1 - others), rel=0.5)
+    assert not torch.equal(population(seen, 0.3).width, model.width)
 
 
 @pytest.mark.parametrize(("phases", "spread"), [((0.4, 0.6), 0.15), ((0.0, 6.2832), 1.5)])
@@ -68,7 +78,7 @@ def test_only_loud_ones_on_demand() -> None:
 
 def test_a_state_of_other_glitches_is_taken_over() -> None:
     model = population(family(40, 0, (0.0, 1.0)))
-    other = GlitchPopulation(N, components=12, neighbours=5, width=0.5)
+    other = GlitchPopulation(N, components=12, neighbours=5)
     with pytest.raises(RuntimeError, match="seen no glitches yet"):
         other.sample(1)
     other.load_state_dict(model.state_dict())
