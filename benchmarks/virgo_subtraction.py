@@ -41,9 +41,9 @@ from lightning_itwin.subtraction.safety import safe_noise
 
 RATE_HZ = 1024.0
 BAND_HZ = (10.0, 450.0)
-_TEST_S = 256.0
+TEST_S = 256.0
 _SEGMENT_S = 4.0
-_TRAIN_SEED, _TEST_SEED = 1000, 2000  # of the noise, plus the instrument's
+TRAIN_SEED, TEST_SEED = 1000, 2000  # of the noise, plus the instrument's
 HUNDRED = {"neighbours": 11, "dummies": 80}
 _SCATTERER, _UNIT = "BENCH_POSITION", 0.37
 NAMES = {
@@ -236,15 +236,15 @@ def instrument_rows(page: Page, given: argparse.Namespace, seed: int) -> tuple[l
         What a changed instrument does, a row a method; the largest fraction of a signal that is subtracted;
         changed instruments that lost range; false alarms.
     """
-    train = Stretch.of(given.duration_s, seed, _TRAIN_SEED + seed)
-    test = Stretch.of(_TEST_S, seed, _TEST_SEED + seed)
-    other = Stretch.of(_TEST_S, seed + 50, _TEST_SEED + seed)
+    train = Stretch.of(given.duration_s, seed, TRAIN_SEED + seed)
+    test = Stretch.of(TEST_S, seed, TEST_SEED + seed)
+    other = Stretch.of(TEST_S, seed + 50, TEST_SEED + seed)
     for level in ("linear", "bilinear"):
         found, fit_s = train.fit(level)
         page.add(NAMES[level], seed, Score.of(test, safe(found.filter, test)), fit_s)
     found, fit_s = train.fit()
     page.add(NAMES["full"], seed, Score.of(test, safe(found.filter, test)), fit_s)
-    model, refined_s = trained("refined", given.duration_s, seed, _TRAIN_SEED + seed, max_epochs=given.epochs)
+    model, refined_s = trained("refined", given.duration_s, seed, TRAIN_SEED + seed, max_epochs=given.epochs)
     predict = predicting(model)
     page.add(NAMES["start"], seed, Score.of(test, safe(model.noise_filter, test)), 0.0)
     page.add(NAMES["refined"], seed, Score.of(test, safe(predict, test)), refined_s)
@@ -261,8 +261,8 @@ def instrument_rows(page: Page, given: argparse.Namespace, seed: int) -> tuple[l
 
 def more_rows(page: Page, given: argparse.Namespace, seed: int) -> int:
     """Measure what is measured on one instrument only, and give the false alarms."""
-    test = Stretch.of(_TEST_S, seed, _TEST_SEED + seed)
-    train = Stretch.of(given.duration_s, seed, _TRAIN_SEED + seed)
+    test = Stretch.of(TEST_S, seed, TEST_SEED + seed)
+    train = Stretch.of(given.duration_s, seed, TRAIN_SEED + seed)
     of_unit = [Stretch(names=one.names, values=one.values.copy(), oracle=one.oracle) for one in (train, test)]
     for one in of_unit:
         one.values[1 + [name.rpartition("V1:SIM_")[2] for name in one.names[1:]].index(_SCATTERER)] *= _UNIT
@@ -274,18 +274,18 @@ def more_rows(page: Page, given: argparse.Namespace, seed: int) -> int:
             "deep_clean",
             given.duration_s,
             seed,
-            _TRAIN_SEED + seed,
+            TRAIN_SEED + seed,
             max_epochs=-1,
             max_time={"seconds": given.deep_clean_s},
         )
         page.add(NAMES["deep_clean"], seed, Score.of(test, safe(predicting(model), test)), fit_s)
-    wide = Stretch.of(given.duration_s, seed, _TRAIN_SEED + seed, **HUNDRED)
+    wide = Stretch.of(given.duration_s, seed, TRAIN_SEED + seed, **HUNDRED)
     found, fit_s = wide.fit()
     alarms = len(found.unsafe)
-    test_wide = Stretch.of(_TEST_S, seed, _TEST_SEED + seed, **HUNDRED)
+    test_wide = Stretch.of(TEST_S, seed, TEST_SEED + seed, **HUNDRED)
     page.add("closed form, 100 channels", seed, Score.of(test_wide, safe(found.filter, test_wide)), fit_s)
     if given.longer_s:
-        found, fit_s = Stretch.of(given.longer_s, seed, _TRAIN_SEED + seed).fit()
+        found, fit_s = Stretch.of(given.longer_s, seed, TRAIN_SEED + seed).fit()
         alarms += len(found.unsafe)
         score = Score.of(test, safe(found.filter, test))
         page.add(f"closed form, {given.longer_s:g} s", seed, score, fit_s)
@@ -325,7 +325,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     worst = max(max(page.worst[name]) for name in (NAMES["full"], NAMES["refined"]))
     text = "\n".join(
         [
-            f"Strong detector; {given.duration_s:g} s of training data, measured on {_TEST_S:g} s of other",
+            f"Strong detector; {given.duration_s:g} s of training data, measured on {TEST_S:g} s of other",
             "noise of the same instrument; each has a noise of its own, and none of them was looked",
             "at before. Ranges from the median of spectra of 4 s. Worst 1 Hz: the largest ratio of the ASD",
             "after to that before, with the guard. Fit: processor time on one core. What is refined begins",
