@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.result_page import command_line, write_page
 from lightning_itwin import presets
 from lightning_itwin.cli import ItwinCLI
-from lightning_itwin.flows import fast_training
 from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_network import GWNetwork
 
@@ -43,9 +42,7 @@ def preset_parts(preset: str, changed: Mapping[str, object]) -> tuple[Any, Any]:
 class Step:
     """A training step in parts, without a Trainer."""
 
-    def __init__(
-        self, preset: str, overrides: dict[str, object], device: torch.device, flow_compile: str = "auto"
-    ) -> None:
+    def __init__(self, preset: str, overrides: dict[str, object], device: torch.device) -> None:
         model, self.data = preset_parts(preset, overrides)
         self.device = device
         self.data.setup("fit")
@@ -54,7 +51,6 @@ class Step:
         self.network = GWNetwork(conditions, model.embedding_settings, model.flow_settings, without).to(
             device
         )
-        self.network._training_flow = fast_training(self.network.flow, compile=flow_compile)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5, fused=device.type == "cuda")
         self.inputs = self.data.transfer_batch_to_device(next(iter(self.data.train_dataloader())), device, 0)
         self.batch = self.data.finish(self.inputs)
@@ -121,9 +117,6 @@ def main() -> None:
     parser.add_argument("--gwosc", type=Path, default=Path("data/gwosc"), help="folder of GWOSC's files")
     parser.add_argument("--repeats", type=int, default=20 if cuda else 3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--flow-compile", choices=("auto", "steps", "no"), default="auto", help="of fast_training, on a GPU"
-    )
     parser.add_argument("--page", default="gw_training_cuda" if cuda else "gw_training")
     arguments = parser.parse_args()
     command = command_line()
@@ -149,7 +142,7 @@ def main() -> None:
             overrides["data.init_args.real_events"] = real_events(arguments.gwosc)
         if cuda:
             torch.cuda.reset_peak_memory_stats(device)
-        step = Step(preset, overrides, device, arguments.flow_compile)
+        step = Step(preset, overrides, device)
         parts = (step.simulate, step.embedding, step.flow, step.update, step.whole)
         spans = [timed_ms(part, arguments.repeats, device) for part in parts]
         rates[name] = 1e3 / spans[-1]

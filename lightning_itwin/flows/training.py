@@ -1,6 +1,6 @@
 """fast_training: the density of an nflows flow with gradients, for training steps."""
 
-# B rows of a batch, F features, I identity features, S steps, H hidden units, C context features
+# B rows of a batch, F features, S steps
 
 from __future__ import annotations
 
@@ -16,10 +16,19 @@ from lightning_itwin.flows import native
 from lightning_itwin.flows.base_distribution import BaseDistribution
 from lightning_itwin.flows.compiling import compiled
 from lightning_itwin.flows.folding import UnknownPartError, flat, fold, nflows_name
+from lightning_itwin.flows.linear_layers import DeferredLinear, DirectLinear
 from lightning_itwin.flows.rational_quadratic import SplineBounds
 from lightning_itwin.flows.recorded_training import RecordedDensity
-from lightning_itwin.flows.steps import affine
-from lightning_itwin.flows.training_step import Net, Numbers, Spline, native_spline, step, torch_spline
+from lightning_itwin.flows.training_networks import Close, TrainingNetworks, close_block
+from lightning_itwin.flows.training_step import (
+    Advance,
+    Numbers,
+    Spline,
+    advance,
+    enter,
+    native_spline,
+    torch_spline,
+)
 
 _COUPLING = "transforms.coupling.PiecewiseRationalQuadraticCouplingTransform"
 
@@ -49,8 +58,8 @@ class TrainingFlow:
             warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
             return
         self._recorded = RecordedDensity(self._log_prob, list(flow.parameters()))
-        self._fused_spline = compiled(torch_spline, dynamic=None)
-        self._fused_step = compiled(step, dynamic=None)
+        self._fused_advance = compiled(advance, dynamic=None)
+        self._fused_close = compiled(close_block, dynamic=None)
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own copy of the flow
         return TrainingFlow, (self.flow, self._compile)
@@ -85,25 +94,24 @@ class TrainingFlow:
 
     def _log_prob(self, inputs: Tensor, embedded: Tensor | None) -> Tensor:
         matrices, biases, logabsdet = self._linear_layers()
-        initials, gates = self._context_products(embedded)
-        nets = [Net.of(coupling.transform_net) for coupling in self._couplings]
-        spline, go = self._spline(inputs), step
-        if spline is self._fused_spline and self._compile == "steps" and all(net.plain for net in nets):
-            spline, go = torch_spline, self._fused_step
-        state = inputs.t()
+        linears, close, go, spline = self._ways(inputs)
+        networks = TrainingNetworks(_nets(self._couplings), embedded, linears, close)
+        identities = [coupling.num_identity_features for coupling in self._couplings]
+        values, rows = enter(inputs.t(), matrices[0], biases[0], identities[0])
         sums = []
-        for k, (coupling, net) in enumerate(zip(self._couplings, nets)):
+        for k, coupling in enumerate(self._couplings):
             numbers = Numbers(
                 spline=spline,
                 bounds=_bounds(coupling),
                 num_bins=coupling.num_bins,
                 factor=coupling.transform_net.hidden_features**-0.5,
-                identities=coupling.num_identity_features,
+                identities=identities[k],
+                following=identities[min(k + 1, len(identities) - 1)],
             )
-            state, step_logabsdet = go(state, matrices[k], biases[k], net, initials[k], gates[k], numbers)
+            parameters = networks(k, rows)
+            values, rows, step_logabsdet = go(values, parameters, matrices[k + 1], biases[k + 1], numbers)
             sums.append(step_logabsdet)
-        noise = affine(biases[-1], matrices[-1], state).t()
-        return self._base.log_prob(noise, embedded) + torch.stack(sums).sum(0) + logabsdet
+        return self._base.log_prob(values.t(), embedded) + torch.stack(sums).sum(0) + logabsdet
 
     def _repeatable(self) -> bool:
         # no random number is drawn, no running mean changed, and all that is trained lies inside
@@ -134,56 +142,37 @@ class TrainingFlow:
         biases = torch.stack([layer.bias for layer in layers])[pick, row_orders]
         return matrices.unbind(), biases[:, :, None].unbind(), diagonal.log().sum()
 
-    def _context_products(self, embedded: Tensor | None) -> tuple[list[Any], list[Any]]:
-        """Multiply the context with all steps' weights at once: shares (B, H) of first layers, and gates."""
-        nets = [coupling.transform_net for coupling in self._couplings]
-        blocks = len(nets[0].blocks)
-        if embedded is None or nets[0].context_features is None:
-            return [None] * len(nets), [[None] * blocks] * len(nets)
-        context = nets[0].context_features
-        gate_layers = [block.context_layer for net in nets for block in net.blocks]
-        weights = [net.initial_layer.weight[:, -context:] for net in nets]
-        shares = functional.linear(
-            embedded,
-            torch.cat([*weights, *(layer.weight for layer in gate_layers)]),
-            torch.cat([net.initial_layer.bias for net in nets] + [layer.bias for layer in gate_layers]),
-        )
-        hidden = nets[0].hidden_features
-        initials, raw_gates = shares.split([hidden * len(nets), hidden * len(gate_layers)], dim=1)
-        gates = raw_gates.sigmoid().chunk(len(gate_layers), dim=1)
-        return (
-            list(initials.chunk(len(nets), dim=1)),
-            [list(gates[k : k + blocks]) for k in range(0, len(gates), blocks)],
-        )
-
-    def _spline(self, inputs: Tensor) -> Spline:
-        on_cpu = inputs.device.type == "cpu" and self._layers[0].bias.dtype == torch.float32
-        if on_cpu and self._native is None:
+    def _ways(self, inputs: Tensor) -> tuple[type[DirectLinear], Close, Advance, Spline]:
+        if inputs.device.type == "cuda":
+            if self._compile == "no" or not torch.is_grad_enabled():
+                return DeferredLinear, close_block, advance, torch_spline
+            return DeferredLinear, self._fused_close, self._fused_advance, torch_spline
+        native_here = inputs.device.type == "cpu" and self._layers[0].bias.dtype == torch.float32
+        if native_here and self._native is None:
             try:
                 native.library()
                 self._native = max(coupling.num_bins for coupling in self._couplings) <= native.MAX_BINS
             except native.NativeBuildError as error:
                 self._native = False
                 warnings.warn(f"The flow trains with torch alone, since {error}.", stacklevel=3)
-        if inputs.device.type == "cuda" and self._compile != "no" and torch.is_grad_enabled():
-            return self._fused_spline
-        return native_spline if on_cpu and self._native else torch_spline
+        spline = native_spline if native_here and self._native else torch_spline
+        return DirectLinear, close_block, advance, spline
 
 
 def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     """Make a faster equivalent of an nflows flow's ``log_prob`` for training steps.
 
     The same parameters, modules and state dict, and gradients in them: the linear layers of all steps are
-    built at once, so are the context's products, and the spline is one function with its own gradient, native
-    on the CPU in float32, and without masks and synchronisation elsewhere. On a GPU it is compiled, and
-    forward and backward pass of steps of one shape are CUDA graphs, recorded at the second step, unless
-    dropout, batch norms or an embedding net of the flow's own are at work.
+    built at once, so are the context's products and the gradients of weights of one shape, and the spline is
+    one function with its own gradient, native on the CPU in float32, and without masks and synchronisation
+    elsewhere. On a GPU all between the products is compiled, and forward and backward pass of steps of one
+    shape are CUDA graphs, recorded at the second step, unless dropout, batch norms or an embedding net of the
+    flow's own are at work. Gradients of gradients there are none.
 
     Args:
         flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through
             nflows, with a warning that names what is not known.
-        compile: on a GPU, ``"auto"``: the spline; ``"steps"``: all of a step, its network with its spline,
-            which takes a minute longer to begin; ``"no"``: torch's own kernels without graphs.
+        compile: ``"auto"``; ``"no"``: on a GPU, torch's own kernels without graphs.
 
     Raises:
         ValueError: ``compile`` is neither.
@@ -193,8 +182,8 @@ def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     >>> fast_training(flow).log_prob(torch.zeros(4, 3), torch.zeros(4, 2)).shape
     torch.Size([4])
     """
-    if compile not in ("auto", "steps", "no"):
-        raise ValueError(f"compile must be 'auto', 'steps' or 'no', not {compile!r}.")
+    if compile not in ("auto", "no"):
+        raise ValueError(f"compile must be 'auto' or 'no', not {compile!r}.")
     return TrainingFlow(flow, compile)
 
 
