@@ -17,9 +17,8 @@ from lightning_itwin.inference.phase import PhaseSeries
 from lightning_itwin.inference.prior import Prior
 from lightning_itwin.waveforms.binary import Binary
 
-_WAVEFORM_TENSORS = 40  # (N, F) float64 tensors that a waveform may hold at once
-_MEMORY_MIB = {"cpu": 256.0, "cuda": 2048.0}
-_SIGNAL_TENSORS = 4  # (N, D, F) complex64 tensors of projection and inner products
+_WAVEFORM_TENSORS = 10  # (N, F) float64 tensors that a waveform holds at once
+_MEMORY_MIB = {"cpu": 80.0, "cuda": 2048.0}  # little: a core's caches are small
 _TOLERANCE = 3e-3  # of the amplitude that the modes may leave unexplained
 
 
@@ -45,7 +44,7 @@ class GaussianLikelihood:
         signal_model: makes whitened signals.
         prior: names the columns of a table and adds the fixed parameters.
         modes: azimuthal numbers m that the waveform has: ``(2,)`` or ``(1, 2, 3, 4)``.
-        memory_mib: memory that a chunk's signals may take; None: 256 on a CPU, 2048 on a GPU.
+        memory_mib: memory that a chunk's signals may take; None: 80 on a CPU, 2048 on a GPU.
 
     Raises:
         ValueError: no mode, or one below 1.
@@ -104,7 +103,7 @@ class GaussianLikelihood:
         theta = self.with_phase(theta, torch.zeros(len(theta), dtype=torch.float64))
         turns_K = self._turns()
         constants, terms = [], []
-        for binary, psd_index_n in self._chunks(theta, data, psd_index, len(turns_K) + 1):
+        for binary, psd_index_n in self._chunks(theta, data, psd_index, 2 * len(turns_K)):
             if self._sense is None:
                 self._sense = self._find_sense(binary, psd_index_n)
             parts_MNDF = self._mode_signals(binary, psd_index_n, self._sense)
@@ -132,14 +131,15 @@ class GaussianLikelihood:
         return at
 
     def _chunks(
-        self, theta: Tensor, data: Tensor, psd_index: Tensor | int | None, copies: int = 1
+        self, theta: Tensor, data: Tensor, psd_index: Tensor | int | None, signals: int = 2
     ) -> Iterator[tuple[Binary, Tensor | None]]:
         detectors, frequencies = data.shape
         if self._audible is not None:
             frequencies = self._audible.model.num_audible
-        row = 8 * frequencies * (_WAVEFORM_TENSORS + detectors * (_SIGNAL_TENSORS + copies - 1))
+        row = 8 * frequencies * (_WAVEFORM_TENSORS + detectors * signals)
         memory_mib = self.memory_mib or _MEMORY_MIB.get(data.device.type, _MEMORY_MIB["cpu"])
         rows = max(1, int(memory_mib * 2**20 / row))
+        rows = max(1, math.ceil(len(theta) / max(1, math.ceil(len(theta) / rows))))  # all alike, for a graph
         theta = theta.to(device=data.device, dtype=torch.float64)
         if isinstance(psd_index, int):
             psd_index = torch.tensor(psd_index)

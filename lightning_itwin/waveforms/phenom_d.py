@@ -1,14 +1,14 @@
 """IMRPhenomD as sums over powers of the frequency: what it needs of a binary, before any frequency is seen.
 
 Amplitude and phase have three regions each. In every region but for two functions (an arc tangent in the
-phase, a Lorentzian with an exponential in the amplitude) they are linear in powers of f^(1/3) and in log f.
-Those powers are the same for all binaries, so that a region of a whole batch is one product of matrices.
+phase, a Lorentzian with an exponential in the amplitude) they are linear in powers of f^(1/3) and in log f:
+``power_sums``.
 
 Reference:
     Khan et al. 2016, arXiv:1508.07253; post-Newtonian phase: its appendix B.
 """
 
-# B batch, F frequencies, K powers
+# B batch, K functions of power_sums.BASIS
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from lightning_itwin.waveforms.phenom_d_fits import (
     radiated_energy,
     reduced_spin,
 )
-from lightning_itwin.waveforms.post_newtonian import Powers, inspiral_amplitude, inspiral_phase
+from lightning_itwin.waveforms.post_newtonian import inspiral_amplitude, inspiral_phase
+from lightning_itwin.waveforms.power_sums import Joint, as_rows, line, slope_at, value_at
 from lightning_itwin.waveforms.quasinormal_mode import QuasinormalMode, natural_spline_bends
 
 AMPLITUDE_INSPIRAL_END = 0.014  # M f, section V of the paper
@@ -33,85 +34,13 @@ PHASE_INSPIRAL_END = 0.018
 CUT = 0.2  # M f beyond which lalsimulation gives zero
 _PEAK_POINTS = 10
 
-_THIRDS = (-9, -5, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+_AMPLITUDE_JOINT, _PHASE_JOINT = Joint(AMPLITUDE_INSPIRAL_END), Joint(PHASE_INSPIRAL_END)
 _BENDS = DeviceTables(natural_spline_bends(np.arange(_PEAK_POINTS, dtype=np.float64)))
-BASIS = (*(f"{k}/3" for k in _THIRDS), "3/4", "log", "1/3 log")
-
-
-def power_basis(frequency: Tensor) -> Tensor:
-    """Give the functions of the frequency that everything is a sum of.
-
-    Args:
-        frequency: in any unit, float64, (...).
-
-    Returns:
-        powers f^(k/3), f^(3/4), log f and f^(1/3) log f, in the order of ``BASIS``, (K, ...).
-    """
-    root, log = frequency ** (1 / 3), frequency.log()
-    powers = {0: torch.ones_like(frequency), 1: root}
-    for k in range(2, 10):
-        powers[k] = powers[k - 1] * root
-    for k in (-1, -2, -3, -5, -9):
-        powers[k] = 1 / powers[-k]
-    three_quarters = (frequency * frequency.sqrt()).sqrt()
-    return torch.stack([*(powers[k] for k in _THIRDS), three_quarters, log, root * log])
-
-
-def as_rows(parts: Powers, mass: Tensor) -> Tensor:
-    """Turn coefficients of powers of M f into those of powers of f.
-
-    Args:
-        parts: coefficients, (B,) each.
-        mass: M, in the inverse unit of f, (B,).
-
-    Returns:
-        coefficients in the order of ``BASIS``, (B, K).
-    """
-    parts = dict(parts)
-    log_mass = mass.log()
-    for log, plain in (("log", "0/3"), ("1/3 log", "1/3")):  # log(M f) = log M + log f
-        if log in parts:
-            parts[plain] = parts.get(plain, 0) + parts[log] * log_mass
-    zero = torch.zeros_like(mass)
-    scale = {name: mass ** (k / 3) for name, k in zip(BASIS, _THIRDS)}
-    scale |= {"3/4": mass**0.75, "log": torch.ones_like(mass), "1/3 log": mass ** (1 / 3)}
-    return torch.stack([parts[name] * scale[name] if name in parts else zero for name in BASIS], dim=1)
-
-
-def _at(parts: Powers, x: Tensor) -> Tensor:
-    # x: (B,) or (B, N)
-    value = torch.zeros_like(x)
-    for name, coefficient in parts.items():
-        coefficient = coefficient.reshape(-1, *[1] * (x.ndim - 1))
-        if name == "log":
-            value = value + coefficient * x.log()
-        elif name == "1/3 log":
-            value = value + coefficient * x ** (1 / 3) * x.log()
-        else:
-            value = value + coefficient * x ** _power(name)
-    return value
-
-
-def _slope_at(parts: Powers, x: Tensor) -> Tensor:
-    slope = torch.zeros_like(x)
-    for name, coefficient in parts.items():
-        if name == "log":
-            slope = slope + coefficient / x
-        elif name == "1/3 log":
-            slope = slope + coefficient * x ** (-2 / 3) * (x.log() / 3 + 1)
-        else:
-            slope = slope + coefficient * _power(name) * x ** (_power(name) - 1)
-    return slope
-
-
-def _power(name: str) -> float:
-    above, below = name.split("/")
-    return int(above) / int(below)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhenomD:
-    """Coefficients of IMRPhenomD for a batch of binaries, all in M f; a tensor is (B,).
+    """Coefficients of IMRPhenomD for a batch of binaries, all in M f; a tensor is (B,), one of powers (B, K).
 
     Args:
         inspiral_amplitude: of the inspiral, over the leading f^(-7/6).
@@ -127,15 +56,15 @@ class PhenomD:
         peak_slope: slope of the phase at the ring frequency, which puts the merger at t = 0.
     """
 
-    inspiral_amplitude: Powers
+    inspiral_amplitude: Tensor
     intermediate_amplitude: tuple[Tensor, ...]
     amplitude_end: Tensor
     ring_frequency: Tensor
     damping_frequency: Tensor
     gamma: tuple[Tensor, Tensor, Tensor]
-    inspiral_phase: Powers
-    intermediate_phase: Powers
-    ringdown_phase: Powers
+    inspiral_phase: Tensor
+    intermediate_phase: Tensor
+    ringdown_phase: Tensor
     arc_tangent: tuple[Tensor, Tensor]
     peak_slope: Tensor
 
@@ -156,18 +85,14 @@ class PhenomD:
         ring, damping = mode(final_spin(eta, chi_1, chi_2, in_plane))
         kept = 1 - radiated_energy(eta, chi_1, chi_2)
         ring, damping = ring / kept, damping / kept
-        amplitude = inspiral_amplitude(eta, chi_1, chi_2) | {
-            "7/3": fit["rho_1"],
-            "8/3": fit["rho_2"],
-            "9/3": fit["rho_3"],
-        }
+        late = {"7/3": fit["rho_1"], "8/3": fit["rho_2"], "9/3": fit["rho_3"]}
+        amplitude = as_rows(inspiral_amplitude(eta, chi_1, chi_2) | late)
         gamma = (fit["gamma_1"], fit["gamma_2"], fit["gamma_3"])
         end = _peak(ring, damping, gamma[1], gamma[2])
-        begin = torch.full_like(eta, AMPLITUDE_INSPIRAL_END)
+        begin, begin_slope = _AMPLITUDE_JOINT(amplitude)
         value, slope = ringdown_amplitude(end, ring, damping, gamma)
-        middle = _hermite(
-            (_at(amplitude, begin), fit["v_2"], value), _slope_at(amplitude, begin), slope, (end - begin) / 2
-        )
+        half = (end - AMPLITUDE_INSPIRAL_END) / 2
+        middle = _hermite((begin, fit["v_2"], value), begin_slope, slope, half)
         phases, arc = _joined_phases(eta, chi_1, chi_2, fit, ring, damping)
         return cls(
             inspiral_amplitude=amplitude,
@@ -220,48 +145,40 @@ def _hermite(
 
 def _joined_phases(
     eta: Tensor, chi_1: Tensor, chi_2: Tensor, fit: dict[str, Tensor], ring: Tensor, damping: Tensor
-) -> tuple[tuple[Powers, Powers, Powers], tuple[Tensor, Tensor]]:
+) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     # Each region is shifted so that value and slope go on smoothly; section VIII of the paper.
-    inspiral = inspiral_phase(eta, chi_1, chi_2) | {
-        "3/3": fit["sigma_1"] / eta,
-        "4/3": fit["sigma_2"] * 3 / 4 / eta,
-        "5/3": fit["sigma_3"] * 3 / 5 / eta,
-        "6/3": fit["sigma_4"] / 2 / eta,
-    }
-    intermediate = {
-        "3/3": fit["beta_1"] / eta,
-        "-9/3": -fit["beta_3"] / 3 / eta,
-        "log": fit["beta_2"] / eta,
-    }
-    join = torch.full_like(eta, PHASE_INSPIRAL_END)
-    intermediate = _shifted(
-        intermediate,
-        join,
-        _at(inspiral, join) - _at(intermediate, join),
-        _slope_at(inspiral, join) - _slope_at(intermediate, join),
+    inspiral = as_rows(
+        inspiral_phase(eta, chi_1, chi_2)
+        | {
+            "3/3": fit["sigma_1"] / eta,
+            "4/3": fit["sigma_2"] * 3 / 4 / eta,
+            "5/3": fit["sigma_3"] * 3 / 5 / eta,
+            "6/3": fit["sigma_4"] / 2 / eta,
+        }
     )
-    ringdown = {
-        "3/3": fit["alpha_1"] / eta,
-        "-3/3": -fit["alpha_2"] / eta,
-        "3/4": fit["alpha_3"] * 4 / 3 / eta,
-    }
+    intermediate = as_rows(
+        {
+            "3/3": fit["beta_1"] / eta,
+            "-9/3": -fit["beta_3"] / 3 / eta,
+            "log": fit["beta_2"] / eta,
+        }
+    )
+    value, slope = _PHASE_JOINT(inspiral - intermediate)
+    intermediate = intermediate + line(value - slope * PHASE_INSPIRAL_END, slope)
+    ringdown = as_rows(
+        {
+            "3/3": fit["alpha_1"] / eta,
+            "-3/3": -fit["alpha_2"] / eta,
+            "3/4": fit["alpha_3"] * 4 / 3 / eta,
+        }
+    )
     arc = (fit["alpha_4"] / eta, fit["alpha_5"] * ring)
     join = ring / 2
     turn, turn_slope = _arc_tangent(arc, damping, join)
-    ringdown = _shifted(
-        ringdown,
-        join,
-        _at(intermediate, join) - _at(ringdown, join) - turn,
-        _slope_at(intermediate, join) - _slope_at(ringdown, join) - turn_slope,
-    )
+    step = intermediate - ringdown
+    value, slope = value_at(step, join) - turn, slope_at(step, join) - turn_slope
+    ringdown = ringdown + line(value - slope * join, slope)
     return (inspiral, intermediate, ringdown), arc
-
-
-def _shifted(parts: Powers, x: Tensor, value: Tensor, slope: Tensor) -> Powers:
-    return parts | {
-        "0/3": parts.get("0/3", 0) + value - slope * x,
-        "3/3": parts["3/3"] + slope,
-    }
 
 
 def _arc_tangent(arc: tuple[Tensor, Tensor], damping: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,14 +186,14 @@ def _arc_tangent(arc: tuple[Tensor, Tensor], damping: Tensor, x: Tensor) -> tupl
     return arc[0] * away.atan(), arc[0] / damping / (1 + away**2)
 
 
-def _peak_slope(ringdown: Powers, arc: tuple[Tensor, Tensor], ring: Tensor, damping: Tensor) -> Tensor:
+def _peak_slope(ringdown: Tensor, arc: tuple[Tensor, Tensor], ring: Tensor, damping: Tensor) -> Tensor:
     # lalsimulation takes the slope of a natural cubic spline through ten points, 0.8 to 1.2 of the ring
     # frequency; the exact slope would put the merger elsewhere by a few microseconds.
     points = _PEAK_POINTS
     begin, end = 0.8 * ring, (1.2 * ring).clamp_max(CUT)
     gap = (end - begin) / (points - 1)
     x = begin[:, None] + gap[:, None] * torch.arange(points, device=ring.device)
-    values = _at(ringdown, x) + arc[0][:, None] * ((x - arc[1][:, None]) / damping[:, None]).atan()
+    values = value_at(ringdown, x) + arc[0][:, None] * ((x - arc[1][:, None]) / damping[:, None]).atan()
     (table,) = _BENDS.on(ring.device)
     bends = values @ table.T
     place = (ring - begin) / gap

@@ -1,7 +1,7 @@
 """IMRPhenomPv2 in torch: precessing binaries of black holes, batched, on any device, in real arithmetic.
 
 IMRPhenomD gives amplitude and phase of the binary with aligned spins; two Euler angles twist it up into the
-precessing one. Phases are sums over powers of the frequency (see ``phenom_d``) and made in float64 whatever
+precessing one. Phases are sums over powers of the frequency (``power_sums``) and made in float64 whatever
 the precision of the rest, then taken modulo 2 pi. Up to its last line no complex number is used, so that
 ``torch.compile`` makes one graph of it.
 
@@ -33,16 +33,14 @@ from lightning_itwin.waveforms.phenom_d import (
     CUT,
     PHASE_INSPIRAL_END,
     PhenomD,
-    as_rows,
-    power_basis,
     ringdown_amplitude,
 )
+from lightning_itwin.waveforms.power_sums import line, per_frequency, power_basis, value_at
 from lightning_itwin.waveforms.precession import (
-    PrecessionParameters,
     orbital_angular_momentum_orders,
     precession_parameters,
 )
-from lightning_itwin.waveforms.precession_angles import at_reference, precession_angles
+from lightning_itwin.waveforms.precession_angles import precession_angles
 from lightning_itwin.waveforms.quasinormal_mode import QuasinormalMode
 
 _SCALE = 1e23  # amplitudes are of order 1 while they are made, and of order 1e-23 / Hz when they are given
@@ -118,11 +116,13 @@ class IMRPhenomPv2:
         chi_l = (heavy * model.chi_1 + (1 - heavy) * model.chi_2) / heavy
         alpha, epsilon = precession_angles(eta, chi_l, model.chi_p)
         at_s = mass_s * self.reference_frequency_hz
-        alpha = alpha | {"0/3": model.alpha_rad - at_reference(alpha, at_s)}
-        epsilon = epsilon | {"0/3": -at_reference(epsilon, at_s)}
-        turns = _turns(as_rows(alpha, mass_s) @ basis)
+        alpha = alpha + line(model.alpha_rad - value_at(alpha, at_s), torch.zeros_like(eta))
+        turns = _turns(per_frequency(alpha, mass_s) @ basis)
         cos_alpha, sin_alpha = self._circle(turns)
-        phase = self._phase(aligned, model, epsilon, mass_s, basis, x)
+        # What is added to the phase of all regions: twice epsilon, the phase, the place of the merger.
+        constant = -2 * (value_at(epsilon, at_s) + model.phase_rad)
+        added = 2 * epsilon + line(constant, -aligned.peak_slope)
+        phase = self._phase(aligned, added, mass_s, basis, x)
         cos_phase, sin_phase = self._circle(phase)
         strain = self._amplitude(aligned, eta, mass_s, basis, x) * self._size(binary, frequency_hz, mass_s)
 
@@ -140,24 +140,11 @@ class IMRPhenomPv2:
             ]
         return parts[0], parts[1], parts[2], parts[3]
 
-    def _phase(
-        self,
-        aligned: PhenomD,
-        model: PrecessionParameters,
-        epsilon: dict[str, Tensor],
-        mass_s: Tensor,
-        basis: Tensor,
-        x: Tensor,
-    ) -> Tensor:
-        # In turns. What is added to all regions: the phase, the place of the merger, twice epsilon.
-        added = {name: 2 * value for name, value in epsilon.items()}
-        added["0/3"] = added["0/3"] - 2 * model.phase_rad
-        added["3/3"] = -aligned.peak_slope
-        regions = []
-        for part in (aligned.inspiral_phase, aligned.intermediate_phase, aligned.ringdown_phase):
-            shared = {name: part[name] + added[name] for name in part.keys() & added.keys()}
-            regions.append(part | added | shared)
-        inspiral, intermediate, ringdown = (_turns(as_rows(part, mass_s) @ basis) for part in regions)
+    def _phase(self, aligned: PhenomD, added: Tensor, mass_s: Tensor, basis: Tensor, x: Tensor) -> Tensor:
+        # in turns
+        regions = torch.stack((aligned.inspiral_phase, aligned.intermediate_phase, aligned.ringdown_phase))
+        rows = per_frequency(regions + added, mass_s).unbind()
+        inspiral, intermediate, ringdown = (_turns(region @ basis) for region in rows)
         factor, centre, width = (
             value.to(self.dtype)[:, None] for value in (*aligned.arc_tangent, aligned.damping_frequency)
         )
@@ -169,7 +156,7 @@ class IMRPhenomPv2:
 
     def _amplitude(self, aligned: PhenomD, eta: Tensor, mass_s: Tensor, basis: Tensor, x: Tensor) -> Tensor:
         # over the leading (M f)^(-7/6)
-        inspiral = (as_rows(aligned.inspiral_amplitude, mass_s) @ basis).to(self.dtype)
+        inspiral = (per_frequency(aligned.inspiral_amplitude, mass_s) @ basis).to(self.dtype)
         end = aligned.amplitude_end.to(self.dtype)[:, None]
         half = (end - AMPLITUDE_INSPIRAL_END) / 2
         t = (x - AMPLITUDE_INSPIRAL_END) / half - 1

@@ -13,7 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-Powers = dict[str, Tensor]  # "5/3": the coefficient of (M f)^(5/3), "log": of log(M f); (B,) each
+from lightning_itwin.waveforms.power_sums import Powers
+
 _EULER_GAMMA = 0.57721566490153286
 
 
@@ -27,32 +28,30 @@ def inspiral_amplitude(eta: Tensor, chi_1: Tensor, chi_2: Tensor) -> Powers:
     """
     pi = math.pi
     delta = (1 - 4 * eta).sqrt()
-    plus, minus = 1 + delta, 1 - delta
-    squares, product = chi_1**2 + chi_2**2, chi_1 * chi_2
-    weighted = plus * chi_1**2 + minus * chi_2**2
-    third = (chi_1 * (81 * plus - 44 * eta) + chi_2 * (81 * minus - 44 * eta)) / 48
+    chi, deltas = torch.stack((chi_1, chi_2)), torch.stack((delta, -delta))  # of both bodies
+    double, chi_square, product, eta_2 = 1 + deltas, chi**2, chi_1 * chi_2, eta**2
+    squares, weighted = chi_square.sum(0), (double * chi_square).sum(0)
+    third = (chi * (81 * double - 44 * eta)).sum(0) / 48
     fourth = (
         -27312085.0
         - 10287648 * weighted
         + 24 * eta * (-1975055 + 857304 * squares - 994896 * product)
-        + 35371056 * eta**2
+        + 35371056 * eta_2
     ) / 8128512
     fifth = (
-        chi_1 * (285197 * plus - 4 * (91902 + 1579 * delta) * eta - 35632 * eta**2)
-        + chi_2 * (285197 * minus - 4 * (91902 - 1579 * delta) * eta - 35632 * eta**2)
+        (chi * (285197 * double - 4 * (91902 + 1579 * deltas) * eta - 35632 * eta_2)).sum(0)
         + 42840 * (4 * eta - 1) * pi
     ) / 32256
     sixth = (
-        336 * eta**2 * (-3248849057.0 + 2943675504 * squares - 3339284256 * product)
+        336 * eta_2 * (-3248849057.0 + 2943675504 * squares - 3339284256 * product)
         + 324322727232 * eta**3
-        + 7 * (-177520268561 + 107414046432 * weighted + 11087290368 * pi * (plus * chi_1 + minus * chi_2))
+        + 7 * (-177520268561 + 107414046432 * weighted + 11087290368 * pi * (double * chi).sum(0))
         - 12
         * eta
         * (
             -545384828789
             - 176491177632 * product
-            + 77616 * chi_1**2 * (2610335 + 995766 * delta)
-            + 77616 * chi_2**2 * (2610335 - 995766 * delta)
+            + 77616 * (chi_square * (2610335 + 995766 * deltas)).sum(0)
             + 5841690624 * pi * (chi_1 + chi_2)
             + 21384760320 * pi**2
         )
@@ -77,38 +76,35 @@ def inspiral_phase(eta: Tensor, chi_1: Tensor, chi_2: Tensor) -> Powers:
     """
     pi = math.pi
     delta = (1 - 4 * eta).sqrt()
-    bodies = (((1 + delta) / 2, chi_1), ((1 - delta) / 2, chi_2))
-    spin_3 = sum(m * (25 + 38 / 3 * m) * chi for m, chi in bodies)
-    spin_4 = -98.75 * eta * chi_1 * chi_2 - sum(50.625 * (m * chi) ** 2 for m, chi in bodies)
-    spin_5 = -sum(
-        m * (13915 / 84 - 10 / 3 * eta + m * (12760 / 81 + 170 / 9 * eta)) * chi for m, chi in bodies
-    )
-    spin_6 = sum(pi * m * (1490 / 3 + 260 * m) * chi for m, chi in bodies)
-    spin_7 = sum(
-        m
+    m, chi = (1 + torch.stack((delta, -delta))) / 2, torch.stack((chi_1, chi_2))  # of both bodies
+    spin, eta_2, eta_3 = m * chi, eta**2, eta**3
+    spin_3 = (spin * (25 + 38 / 3 * m)).sum(0)
+    spin_4 = -98.75 * eta * chi_1 * chi_2 - 50.625 * (spin**2).sum(0)
+    spin_5 = -(spin * (13915 / 84 - 10 / 3 * eta + m * (12760 / 81 + 170 / 9 * eta))).sum(0)
+    spin_6 = pi * (spin * (1490 / 3 + 260 * m)).sum(0)
+    spin_7 = (
+        spin
         * (
             -170978035 / 48384
             + 2876425 / 672 * eta
-            + 4735 / 144 * eta**2
-            + m * (-7189233785 / 1524096 + 458555 / 3024 * eta - 5345 / 72 * eta**2)
+            + 4735 / 144 * eta_2
+            + m * (-7189233785 / 1524096 + 458555 / 3024 * eta - 5345 / 72 * eta_2)
         )
-        * chi
-        for m, chi in bodies
-    )
+    ).sum(0)
     order = {
         0: torch.ones_like(eta),
         2: 5 / 9 * (743 / 84 + 11 * eta),
         3: spin_3 - 16 * pi,
-        4: 5 / 72 * (3058673 / 7056 + 5429 / 7 * eta + 617 * eta**2) + spin_4,
+        4: 5 / 72 * (3058673 / 7056 + 5429 / 7 * eta + 617 * eta_2) + spin_4,
         5: 5 / 9 * pi * (7729 / 84 - 13 * eta) + spin_5,
         6: 11583231236531 / 4694215680
         - 640 / 3 * pi**2
         - 6848 / 21 * (_EULER_GAMMA + math.log(4))
         + eta * (-15737765635 / 3048192 + 2255 / 12 * pi**2)
-        + 76055 / 1728 * eta**2
-        - 127825 / 1296 * eta**3
+        + 76055 / 1728 * eta_2
+        - 127825 / 1296 * eta_3
         + spin_6,
-        7: pi * (77096675 / 254016 + 378515 / 1512 * eta - 74045 / 756 * eta**2) + spin_7,
+        7: pi * (77096675 / 254016 + 378515 / 1512 * eta - 74045 / 756 * eta_2) + spin_7,
     }
     # Terms in log v, v = (pi M f)^(1/3): 3 times the fifth order, and the sixth.
     scale = 3 / (128 * eta)

@@ -7,11 +7,12 @@ Reference:
     Schmidt et al. 2015, arXiv:1408.1810; technical note LIGO-T1500602; frames: LIGO-T1500606.
 """
 
-# B batch
+# B batch, V vectors
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from lightning_itwin.waveforms.binary import Binary
 from lightning_itwin.waveforms.constants import SOLAR_MASS_S
 
 _SMALL = 1e-15  # components below have no direction, as in lalsimulation
-Vector = tuple[Tensor, Tensor, Tensor]
+Vectors = tuple[Tensor, Tensor, Tensor]  # x, y, z: (B,), or (V, B) of several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def orbital_angular_momentum_orders(eta: Tensor) -> tuple[Tensor, Tensor]:
     return 1.5 + eta / 6, 3.375 - 19 / 8 * eta - eta**2 / 24
 
 
-def source_frame(binary: Binary, reference_frequency_hz: float) -> tuple[Tensor, Vector, Vector]:
+def source_frame(binary: Binary, reference_frequency_hz: float) -> tuple[Tensor, Vectors, Vectors]:
     """Give inclination and spins in the source frame, z along L, x along the separation of the bodies.
 
     Args:
@@ -85,31 +86,28 @@ def source_frame(binary: Binary, reference_frequency_hz: float) -> tuple[Tensor,
     v = (math.pi * total * SOLAR_MASS_S * reference_frequency_hz) ** (1 / 3)
     # J is made of L to the first post-Newtonian order here, of the second in the model.
     orbital = total**2 * eta / v * (1 + v**2 * (1.5 + eta / 6))
-    spins = [
-        _on_sphere(tilt, azimuth)
-        for tilt, azimuth in ((binary.tilt_1_rad, phase), (binary.tilt_2_rad, phase + binary.phi_12_rad))
-    ]
-    sizes = (binary.a_1 * m_1**2, binary.a_2 * m_2**2)
-    j_x, j_y, j_z = (sizes[0] * a + sizes[1] * b for a, b in zip(*spins))
-    j_z = j_z + orbital
-    polar, azimuth = torch.atan2(torch.hypot(j_x, j_y), j_z), torch.atan2(j_y, j_x)
     zero = torch.zeros_like(phase)
+    # the directions of both spins and of L
+    vectors = _on_sphere(
+        torch.stack((binary.tilt_1_rad, binary.tilt_2_rad, zero)),
+        torch.stack((phase, phase + binary.phi_12_rad, zero)),
+    )
+    sizes = torch.stack((binary.a_1 * m_1**2, binary.a_2 * m_2**2, orbital))
+    j_x, j_y, j_z = ((sizes * part).sum(0) for part in vectors)
+    polar, azimuth = torch.atan2(torch.hypot(j_x, j_y), j_z), torch.atan2(j_y, j_x)
     # J to z, and L to its azimuth about J
-    turned = [
-        _about_z(_about_y(_about_z(vector, -azimuth), -polar), binary.phi_jl_rad - math.pi)
-        for vector in (*spins, (zero, zero, zero + 1))
-    ]
-    orbit = turned[2]
+    vectors = _about_z(_about_y(_about_z(vectors, -azimuth), -polar), binary.phi_jl_rad - math.pi)
+    orbit_x, orbit_y, orbit_z = (part[2] for part in vectors)
     sight = (zero, binary.theta_jn_rad.sin(), binary.theta_jn_rad.cos())
-    inclination = (orbit[1] * sight[1] + orbit[2] * sight[2]).clamp(-1, 1).acos()
+    inclination = (orbit_y * sight[1] + orbit_z * sight[2]).clamp(-1, 1).acos()
     # L back to z, and the line of sight into the y-z plane
-    polar = torch.atan2(torch.hypot(orbit[0], orbit[1]), orbit[2])
-    azimuth = torch.atan2(orbit[1], orbit[0])
-    spins_sight = [_about_y(_about_z(vector, -azimuth), -polar) for vector in (*turned[:2], sight)]
-    turn = math.pi / 2 - torch.atan2(spins_sight[2][1], spins_sight[2][0]) - phase
-    (x_1, y_1, z_1), (x_2, y_2, z_2) = (_about_z(vector, turn) for vector in spins_sight[:2])
-    a_1, a_2 = binary.a_1, binary.a_2
-    return inclination, (a_1 * x_1, a_1 * y_1, a_1 * z_1), (a_2 * x_2, a_2 * y_2, a_2 * z_2)
+    polar = torch.atan2(torch.hypot(orbit_x, orbit_y), orbit_z)
+    azimuth = torch.atan2(orbit_y, orbit_x)
+    spins_sight = _together(*((part[0], part[1], one) for part, one in zip(vectors, sight)))
+    vectors = _about_y(_about_z(spins_sight, -azimuth), -polar)
+    turn = math.pi / 2 - torch.atan2(vectors[1][2], vectors[0][2]) - phase
+    spin_1, spin_2, _ = _apart(_about_z(vectors, turn))
+    return inclination, _times(binary.a_1, spin_1), _times(binary.a_2, spin_2)
 
 
 def precession_parameters(binary: Binary, reference_frequency_hz: float) -> PrecessionParameters:
@@ -131,18 +129,16 @@ def precession_parameters(binary: Binary, reference_frequency_hz: float) -> Prec
     polar = torch.atan2(torch.hypot(j_x, j_y), j_z)
     azimuth = torch.where(plane, math.pi / 2 - phase, torch.atan2(j_y, j_x))
 
-    def to_j(vector: Vector) -> Vector:
-        return _about_y(_about_z(vector, -azimuth), -polar)
-
     zero = torch.zeros_like(phase)
-    sight = to_j(_on_sphere(inclination, math.pi / 2 - phase))
-    kappa = -_direction(sight)
-    orbit = _about_z(to_j((zero, zero, zero + 1)), kappa)
+    sight = _on_sphere(inclination, math.pi / 2 - phase)
+    orbit = (zero, zero, zero + 1)
+    wave_x = (-inclination.cos() * phase.sin(), -inclination.cos() * phase.cos(), inclination.sin())
+    vectors = _about_y(_about_z(_together(*zip(sight, orbit, wave_x)), -azimuth), -polar)
+    # the line of sight into the x-z plane
+    vectors = _about_z(vectors, -_direction(_apart(vectors)[0]))
+    sight, orbit, (x, y, z) = _apart(vectors)
     no_plane = (orbit[0].abs() < _SMALL) & (orbit[1].abs() < _SMALL)
     alpha = torch.where(no_plane, math.pi, torch.atan2(orbit[1], orbit[0]))
-    sight = _about_z(sight, kappa)
-    wave_x = (-inclination.cos() * phase.sin(), -inclination.cos() * phase.cos(), inclination.sin())
-    x, y, z = _about_z(to_j(wave_x), kappa)
     zeta = torch.atan2(x * sight[2] - z * sight[0], -y)
 
     heavy_1 = m_1 >= m_2
@@ -160,20 +156,37 @@ def precession_parameters(binary: Binary, reference_frequency_hz: float) -> Prec
     )
 
 
-def _on_sphere(polar: Tensor, azimuth: Tensor) -> Vector:
-    return polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()
+def _on_sphere(polar: Tensor, azimuth: Tensor) -> Vectors:
+    sine = polar.sin()
+    return sine * azimuth.cos(), sine * azimuth.sin(), polar.cos()
 
 
-def _direction(vector: Vector) -> Tensor:
+def _together(x: Sequence[Tensor], y: Sequence[Tensor], z: Sequence[Tensor]) -> Vectors:
+    return torch.stack(tuple(x)), torch.stack(tuple(y)), torch.stack(tuple(z))
+
+
+def _apart(vectors: Vectors) -> list[Vectors]:
+    x, y, z = vectors
+    return list(zip(x, y, z))
+
+
+def _times(size: Tensor, vector: Vectors) -> Vectors:
+    x, y, z = vector
+    return size * x, size * y, size * z
+
+
+def _direction(vector: Vectors) -> Tensor:
     nowhere = (vector[0].abs() < _SMALL) & (vector[1].abs() < _SMALL)
     return torch.where(nowhere, 0.0, torch.atan2(vector[1], vector[0]))
 
 
-def _about_z(vector: Vector, angle: Tensor) -> Vector:
-    x, y, z = vector
-    return x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos(), z
+def _about_z(vectors: Vectors, angle: Tensor) -> Vectors:
+    x, y, z = vectors
+    cosine, sine = angle.cos(), angle.sin()
+    return x * cosine - y * sine, x * sine + y * cosine, z
 
 
-def _about_y(vector: Vector, angle: Tensor) -> Vector:
-    x, y, z = vector
-    return x * angle.cos() + z * angle.sin(), y, -x * angle.sin() + z * angle.cos()
+def _about_y(vectors: Vectors, angle: Tensor) -> Vectors:
+    x, y, z = vectors
+    cosine, sine = angle.cos(), angle.sin()
+    return x * cosine + z * sine, y, z * cosine - x * sine

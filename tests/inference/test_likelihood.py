@@ -61,7 +61,7 @@ def test_chunks_bound_the_memory_and_change_nothing(prior: Prior) -> None:
     at_once = GaussianLikelihood(whole, prior).log_likelihood(theta, data)
     in_chunks = GaussianLikelihood(chunked, prior, memory_mib=1).log_likelihood(theta, data)
     torch.testing.assert_close(in_chunks, at_once, rtol=1e-9, atol=1e-9)
-    assert chunked.most_rows <= 2**20 / (8 * FREQUENCIES * 40)
+    assert chunked.most_rows <= 2**20 / (8 * FREQUENCIES * 10)
     assert GaussianLikelihood(whole, prior).log_likelihood(theta[:0], data).shape == (0,)
 
 
