@@ -8,6 +8,7 @@ of the polarisations with lalsimulation at every frequency, its own multibanding
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import statistics
 import time
@@ -235,13 +236,19 @@ def on_cpu(options: argparse.Namespace) -> None:
 def on_cuda(options: argparse.Namespace) -> None:
     """Time the simulation of training batches on a GPU, noise and all, and write what 10^6 events take."""
     prior = Prior.from_file("et_14", ObservationSettings().gps_time_s)
-    waveform = IMRPhenomPv2()
-    model = SignalModel(waveform, Observation(ObservationSettings()), prior.highest_frequency_hz(waveform))
-    lines = ["| events a batch | events/s | 10^6 events | highest memory |", "|---|---|---|---|"]
+    lines = [
+        "| waveform | events a batch | events/s | 10^6 events | highest memory |",
+        "|---|---|---|---|---|",
+    ]
     best_s = math.inf
-    for batch in options.batches:
+    for compiled, batch in itertools.product(
+        [False] if options.no_compile else [False, True], options.batches
+    ):
+        waveform = IMRPhenomPv2().compile() if compiled else IMRPhenomPv2()
+        highest_hz = prior.highest_frequency_hz(waveform)
+        model = SignalModel(waveform, Observation(ObservationSettings()), highest_hz).to("cuda")
         torch.cuda.reset_peak_memory_stats()
-        finish = BatchFinisher(model.to("cuda"), prior)
+        finish = BatchFinisher(model, prior)
         theta = prior.sample(batch, 1).cuda()
         psd_index = torch.zeros(batch, dtype=torch.int64, device="cuda")
         spans = []
@@ -255,7 +262,8 @@ def on_cuda(options: argparse.Namespace) -> None:
         million_s = 1e6 / batch * statistics.median(spans[3:])
         best_s = min(best_s, million_s)
         peak_gib = torch.cuda.max_memory_allocated() / 2**30
-        lines.append(f"| {batch} | {1e6 / million_s:.0f} | {million_s:.1f} s | {peak_gib:.1f} GiB |")
+        cells = f"{1e6 / million_s:.0f} | {million_s:.1f} s | {peak_gib:.1f} GiB"
+        lines.append(f"| {'compiled' if compiled else 'as it is'} | {batch} | {cells} |")
     lines += [
         "",
         "Whitened strain of three interferometers, 8 s at 8192 Hz, noise in it, as a training step gets it.",
