@@ -181,8 +181,9 @@ class Prior:
         Returns:
             Names of all A parameters, and the table (N, A) on the device of ``theta``.
         """
-        fixed_F = torch.tensor(list(self.fixed.values()), dtype=theta.dtype, device=theta.device)
-        return [*self.names, *self.fixed], torch.cat([theta, fixed_F.expand(len(theta), -1)], dim=1)
+        # A tensor of them would be a copy from the host, which waits for a GPU.
+        columns = [theta.new_full((len(theta), 1), value) for value in self.fixed.values()]
+        return [*self.names, *self.fixed], torch.cat([theta, *columns], dim=1)
 
     def highest_frequency_hz(self, waveform: Waveform) -> float | None:
         """Give the frequency above which no binary of the prior has a signal, None where nobody knows.

@@ -54,10 +54,11 @@ class GWFlow(GWEstimator):
     What the data are (detectors, duration, rate, band, PSDs, prior, waveform) is read off the datamodule when
     a training begins, and kept in the checkpoint. Other data are refused afterwards.
 
-    Logged metrics: ``train/loss``, ``val/loss``, ``test/loss``: -log q in nat, of the parameters in their own
-    units; ``val/information_nat``: mean of log q over log prior, what the data tell; ``val/coverage_50`` and
-    ``val/coverage_90``: share of true parameters inside the flow's own 50 % and 90 % regions, known without
-    drawing a sample. ``test`` draws samples and adds P-P plot, coverage and ranks (``CalibrationTest``);
+    Logged metrics: ``train/loss`` (on a GPU not on the progress bar, for which it would wait), ``val/loss``,
+    ``test/loss``: -log q in nat, of the parameters in their own units; ``val/information_nat``: mean of log q
+    over log prior, what the data tell; ``val/coverage_50`` and ``val/coverage_90``: share of true parameters
+    inside the flow's own 50 % and 90 % regions, known without drawing a sample. ``test`` draws samples and
+    adds P-P plot, coverage and ranks (``CalibrationTest``);
     ``predict`` writes posteriors with importance weights, event by event (``PosteriorWriter``).
 
     Args:
@@ -116,7 +117,8 @@ class GWFlow(GWEstimator):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = -self._network.log_prob(*batch).mean()
-        self.log("train/loss", loss, prog_bar=True)
+        # A bar that shows it waits for a GPU at every step.
+        self.log("train/loss", loss, prog_bar=not loss.is_cuda)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

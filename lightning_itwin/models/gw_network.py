@@ -60,6 +60,7 @@ class GWNetwork(nn.Module):
         MissingExtraError: nflows or bilby are not installed.
     """
 
+    columns_P: Tensor
     asd_SA: Tensor
     asd_mean: Tensor
     asd_scale: Tensor
@@ -80,6 +81,7 @@ class GWNetwork(nn.Module):
             )
         self.names = [name for name in prior.names if name not in without]
         self.columns = [prior.names.index(name) for name in self.names]
+        self.register_buffer("columns_P", torch.tensor(self.columns), persistent=False)
         self.coordinates = _coordinates(prior, self.columns)
         asd = conditions.banded_asds()
         asd = asd if len(asd) > 1 else asd[:, :0]  # one set is no information
@@ -163,7 +165,7 @@ class GWNetwork(nn.Module):
         Returns:
             log q in the parameters' own units, (B,).
         """
-        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns])
+        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns_P])
         context = self(strain, psd_index)
         # Splines in bfloat16 are no splines any more.
         with torch.autocast(strain.device.type, enabled=False):
@@ -171,7 +173,7 @@ class GWNetwork(nn.Module):
 
     def densities(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Densities:
         """Say where true parameters lie in the flow's distribution; arguments as ``log_prob``."""
-        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns])
+        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns_P])
         context = self(strain, psd_index)
         with torch.autocast(strain.device.type, enabled=False):
             log_prob = self._fast.log_prob(z.float(), context).double()

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from lightning_itwin.detectors import Observation, ObservationSettings, RecordedSignals, SignalModel
 from lightning_itwin.waveforms import Binary, make_waveform
 from lightning_itwin.waveforms.lalsimulation_waveform import LALSimulationWaveform
 from tests import stand_in_graph
+from tests.no_copies import no_copies_from_the_host
 from tests.waveforms.draws import NAMES, draw_binaries, draw_table
 
 # A GPS time in float64 has steps of 2.4e-7 s, as long as a phase of 1e-4 at 100 Hz. bilby adds the two
@@ -188,19 +187,11 @@ def test_what_is_audible_is_all_there_is() -> None:
     assert not whole[..., audible.shape[-1] :].any()
 
 
-class NoCopiesFromTheHost(TorchDispatchMode):
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert all(leaf.device.type == "meta" for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor))
-        return function(*args, **(kwargs or {}))
-
-
 def test_a_graph_can_record_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = SignalModel(make_waveform("IMRPhenomPv2"), Observation(settings("two far apart"))).to("meta")
     binary, psd_index = draw_binaries(4, seed=0).to("meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     model.audible(binary, psd_index)  # tables go to the device once
-    for factory in ("tensor", "as_tensor", "from_numpy"):  # which no dispatch shows
-        monkeypatch.delattr(torch, factory)
-    with NoCopiesFromTheHost():
+    with no_copies_from_the_host(monkeypatch):
         model.audible(binary, psd_index)
 
 

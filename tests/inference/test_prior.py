@@ -10,6 +10,7 @@ from lightning_itwin.inference.prior import Prior
 from lightning_itwin.waveforms import Binary
 from lightning_itwin.waveforms.constants import SOLAR_MASS_S
 from lightning_itwin.waveforms.phenom_pv2 import IMRPhenomPv2
+from tests.no_copies import no_copies_from_the_host
 
 bilby = pytest.importorskip("bilby")
 
@@ -193,3 +194,17 @@ def test_it_does_not_know_the_highest_frequency_of_masses_without_bounds() -> No
     assert prior.highest_frequency_hz(IMRPhenomPv2()) is None
     bounded = Prior(f"mass_1 = Uniform(minimum=30, maximum=40)\nmass_ratio = 0.8\n{REST}")
     assert bounded.highest_frequency_hz(lambda binary, frequency_hz: None) is None
+
+
+def test_fixed_parameters_are_added_without_a_copy_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = Prior.from_file("et_14").settings().splitlines()
+    kept = [line for line in free if not line.startswith(("a_1 ", "psi "))]
+    prior = Prior("\n".join([*kept, "a_1 = 0.25", "psi = 0.5"]))
+    assert prior.fixed == {"a_1": 0.25, "psi": 0.5}
+    theta = prior.sample(3, seed=0)
+    _, table = prior.with_fixed(theta)
+    assert table[:, len(prior.names) :].tolist() == 3 * [list(prior.fixed.values())]
+    theta = theta.to("meta")
+    with no_copies_from_the_host(monkeypatch):
+        found = Binary.from_table(*prior.with_fixed(theta))
+    assert found.mass_1_msun.shape == (3,)

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import logging
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lightning_itwin.models.gw_embedding import EmbeddingSettings, SVDEmbedding
 from lightning_itwin.models.gw_flow import GWFlow
 from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings
 from tests.models.gw_toy import PRIOR, SETTINGS, ToyData
+from tests.no_copies import no_copies_from_the_host
 
 EMBEDDING = EmbeddingSettings(
     kind="svd", context_features=16, svd_components=12, hidden_features=32, num_blocks=1
@@ -281,3 +283,33 @@ def test_the_same_events_have_the_same_samples(fitted, data, tmp_path, settings)
         (paths,) = trainer(tmp_path).predict(model, datamodule=data)
         samples.append(read_in_result(paths[1]).posterior["chirp_mass"].to_numpy())
     np.testing.assert_array_equal(*samples)
+
+
+@pytest.mark.parametrize("kind", ["svd", "folded_lean"])
+def test_a_training_step_copies_nothing_from_the_host(kind, data, tmp_path, monkeypatch):
+    model = made(embedding=EmbeddingSettings(kind=kind, hidden_features=16, context_features=4))
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
+    network = model._network.to("meta").train()
+    batch = [column.to("meta") for column in next(iter(data.train_dataloader()))]
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
+    network.log_prob(*batch)  # tables go to the device once
+    with no_copies_from_the_host(monkeypatch):
+        network.log_prob(*batch).mean().backward()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["svd", "folded_lean"])
+def test_a_training_step_on_a_gpu_waits_nowhere(kind, data, tmp_path):
+    model = made(embedding=EmbeddingSettings(kind=kind, hidden_features=16, context_features=4))
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
+    network = model._network.cuda().train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    batch = [column.cuda() for column in next(iter(data.train_dataloader()))]
+    try:
+        for step in range(6):
+            torch.cuda.set_sync_debug_mode("default" if step < 4 else "error")
+            optimizer.zero_grad()
+            network.log_prob(*batch).mean().neg().backward()
+            optimizer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
