@@ -285,15 +285,16 @@ def test_the_same_events_have_the_same_samples(fitted, data, tmp_path, settings)
     np.testing.assert_array_equal(*samples)
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("kind", ["svd", "folded_lean"])
-def test_a_training_step_copies_nothing_from_the_host(kind, data, tmp_path, monkeypatch):
+def test_a_training_step_copies_nothing_from_the_host(kind, device, data, tmp_path, monkeypatch):
     model = made(embedding=EmbeddingSettings(kind=kind, hidden_features=16, context_features=4))
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
-    network = model._network.to("meta").train()
-    batch = [column.to("meta") for column in next(iter(data.train_dataloader()))]
+    network = model._network.to(device).train()
+    batch = [column.to(device) for column in next(iter(data.train_dataloader()))]
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
     network.log_prob(*batch)  # tables go to the device once
-    with no_copies_from_the_host(monkeypatch):
+    with no_copies_from_the_host(monkeypatch, device):
         network.log_prob(*batch).mean().backward()
 
 
