@@ -16,6 +16,12 @@ from lightning_itwin.flows.steps import linear_relu
 Activation = Callable[[Tensor], Tensor]
 
 
+class _Form(NamedTuple):
+    number: int
+    columns: bool
+    relu: bool  # in one launch with the product
+
+
 class DirectLinear:
     """Linear layers for one forward and one backward pass, as autograd has them.
 
@@ -48,9 +54,14 @@ class DirectLinear:
         Returns:
             (B, O) or (O, B).
         """
-        weight, bias = self._layers[number]
-        products = _products(rows, weight, bias, onto, columns)
-        return products if activation is None else activation(products)
+        fused = self._fuses_relu and activation is functional.relu and rows.is_cuda
+        products = self._products(_Form(number, columns, fused), rows, onto)
+        return products if activation is None or fused else activation(products)
+
+    _fuses_relu = False
+
+    def _products(self, form: _Form, rows: Tensor, onto: Tensor | None) -> Tensor:
+        return _products(form, rows, *self._layers[form.number], onto)
 
 
 class DeferredLinear(DirectLinear):
@@ -75,37 +86,22 @@ class DeferredLinear(DirectLinear):
         # every layer reads it, so that the backward pass reaches it after theirs
         self._anchor: Tensor = _Gradients.apply(self._met, *weights, *biases)
 
-    def __call__(
-        self,
-        number: int,
-        rows: Tensor,
-        *,
-        activation: Activation | None = None,
-        onto: Tensor | None = None,
-        columns: bool = False,
-    ) -> Tensor:
-        weight, bias = self._layers[number]
-        fused = activation is functional.relu and rows.is_cuda
-        form = _Form(self._met, number, columns, fused)
-        products: Tensor = _Linear.apply(form, self._anchor, rows, weight, bias, onto)
-        return products if activation is None or fused else activation(products)
+    _fuses_relu = True
+
+    def _products(self, form: _Form, rows: Tensor, onto: Tensor | None) -> Tensor:
+        weight, bias = self._layers[form.number]
+        products: Tensor = _Linear.apply(form, self._met, self._anchor, rows, weight, bias, onto)
+        return products
 
 
-def _products(
-    rows: Tensor, weight: Tensor, bias: Tensor | None, onto: Tensor | None, columns: bool
-) -> Tensor:
-    if columns and bias is not None:
+def _products(form: _Form, rows: Tensor, weight: Tensor, bias: Tensor | None, onto: Tensor | None) -> Tensor:
+    if form.columns and bias is not None:
         return torch.addmm(bias[:, None], weight, rows.t())
+    if form.relu and bias is not None:
+        return linear_relu(rows, weight, bias)
     if onto is not None:
         return torch.addmm(onto, rows, weight.t())
     return functional.linear(rows, weight, bias)
-
-
-class _Form(NamedTuple):
-    met: dict[int, _Met]
-    number: int
-    columns: bool
-    relu: bool  # in one launch with the product
 
 
 class _Met(NamedTuple):
@@ -119,17 +115,15 @@ class _Linear(torch.autograd.Function):
     def forward(
         ctx: Any,
         form: _Form,
+        met: dict[int, _Met],
         anchor: Tensor,
         rows: Tensor,
         weight: Tensor,
         bias: Tensor | None,
         onto: Tensor | None,
     ) -> Tensor:
-        if form.relu and bias is not None:
-            products = linear_relu(rows, weight, bias)
-        else:
-            products = _products(rows, weight, bias, onto, form.columns)
-        ctx.form = form
+        products = _products(form, rows, weight, bias, onto)
+        ctx.form, ctx.met = form, met
         ctx.save_for_backward(rows, weight, products if form.relu else None)
         return products
 
@@ -140,12 +134,12 @@ class _Linear(torch.autograd.Function):
         slopes = slopes.to(weight.dtype)  # under autocast it is another
         if form.relu:
             slopes = torch.ops.aten.threshold_backward(slopes, products, 0)
-        if ctx.needs_input_grad[1]:
-            form.met[form.number] = _Met(rows, slopes, form.columns)
-        of_rows = None
         if ctx.needs_input_grad[2]:
+            ctx.met[form.number] = _Met(rows, slopes, form.columns)
+        of_rows = None
+        if ctx.needs_input_grad[3]:
             of_rows = ((slopes.t() if form.columns else slopes) @ weight).to(rows.dtype)
-        return None, None, of_rows, None, None, slopes if ctx.needs_input_grad[5] else None
+        return None, None, None, of_rows, None, None, slopes if ctx.needs_input_grad[6] else None
 
 
 class _Gradients(torch.autograd.Function):

@@ -81,7 +81,7 @@ class TrainingNetworks:
         number = step * (2 * len(blocks) + 2)
         hidden = linear(number, identity_BI, onto=self._shares[step])
         active = None
-        for block, gate in zip(blocks, self._gates[step]):
+        for depth, (block, gate) in enumerate(zip(blocks, self._gates[step]), start=1):
             before, between = block.batch_norm_layers if block.use_batch_norm else (None, None)
             activation = block.activation
             if active is None:
@@ -94,7 +94,7 @@ class TrainingNetworks:
                 inner = block.dropout(inner)
             added = linear(number + 2, inner)
             number += 2
-            following = None if before is not None or block is blocks[-1] else activation
+            following = None if before is not None or depth == len(blocks) else blocks[depth].activation
             hidden, active = self._close(hidden, added, gate, following)
         return linear(number + 1, hidden, columns=True)
 

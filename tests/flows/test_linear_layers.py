@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
@@ -108,9 +110,26 @@ def test_a_pass_leaves_no_memory_behind() -> None:
         found, _, _ = network(DeferredLinear, weights, biases)
         node = weakref.ref(found)
         found.sum().backward()
-        met = found.grad_fn.form.met  # type: ignore[union-attr]
+        met = found.grad_fn.met  # type: ignore[union-attr]
         assert not met
         del found
         assert node() is None
     finally:
         gc.enable()
+
+
+def test_a_relu_in_one_launch_with_its_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, biases = made()
+    wanted = plain(weights, biases)
+    asked = [*weights, *(bias for bias in biases if bias is not None)]
+    exact = torch.autograd.grad(wanted.sum(), asked)
+    products = DeferredLinear._products
+
+    def fused(self: DeferredLinear, form: Any, rows: torch.Tensor, onto: Any) -> torch.Tensor:
+        return products(self, form._replace(relu=form.number == 1), rows, onto)  # as on a GPU
+
+    monkeypatch.setattr(DeferredLinear, "_products", fused)
+    found, _, _ = network(DeferredLinear, weights, biases)
+    assert torch.allclose(found, wanted)
+    for gradient, other in zip(torch.autograd.grad(found.sum(), asked), exact):
+        assert torch.allclose(gradient, other)
