@@ -241,9 +241,8 @@ def on_cuda(options: argparse.Namespace) -> None:
         "|---|---|---|---|---|",
     ]
     best_s = math.inf
-    for compiled, batch in itertools.product(
-        [False] if options.no_compile else [False, True], options.batches
-    ):
+    ways = (False,) if options.no_compile else (False, True)
+    for compiled, batch in itertools.product(ways, options.batches):
         waveform = IMRPhenomPv2().compile() if compiled else IMRPhenomPv2()
         highest_hz = prior.highest_frequency_hz(waveform)
         model = SignalModel(waveform, Observation(ObservationSettings()), highest_hz).to("cuda")

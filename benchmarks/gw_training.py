@@ -55,7 +55,7 @@ class Step:
         self.inputs = self.data.transfer_batch_to_device(next(iter(self.data.train_dataloader())), device, 0)
         self.batch = self.data.finish(self.inputs)
         self.context = self.embed().detach().requires_grad_()
-        columns = self.network.columns
+        columns = self.network.columns_P
         self.z = self.network.coordinates.to_coordinates(self.batch.theta[:, columns])[0].float()
 
     def simulate(self) -> None:

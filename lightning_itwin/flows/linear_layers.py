@@ -30,6 +30,8 @@ class DirectLinear:
         biases: (O,) each, or None.
     """
 
+    _fuses_relu = False
+
     def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
         self._layers = list(zip(weights, biases))
 
@@ -58,8 +60,6 @@ class DirectLinear:
         products = self._products(_Form(number, columns, fused), rows, onto)
         return products if activation is None or fused else activation(products)
 
-    _fuses_relu = False
-
     def _products(self, form: _Form, rows: Tensor, onto: Tensor | None) -> Tensor:
         return _products(form, rows, *self._layers[form.number], onto)
 
@@ -77,6 +77,8 @@ class DeferredLinear(DirectLinear):
     [[[3.0, 3.0]], [[6.0, 6.0]]]
     """
 
+    _fuses_relu = True
+
     def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
         super().__init__(
             [weight.detach() for weight in weights],
@@ -85,8 +87,6 @@ class DeferredLinear(DirectLinear):
         self._met: dict[int, _Met] = {}
         # every layer reads it, so that the backward pass reaches it after theirs
         self._anchor: Tensor = _Gradients.apply(self._met, *weights, *biases)
-
-    _fuses_relu = True
 
     def _products(self, form: _Form, rows: Tensor, onto: Tensor | None) -> Tensor:
         weight, bias = self._layers[form.number]

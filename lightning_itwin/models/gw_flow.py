@@ -148,7 +148,7 @@ class GWFlow(GWEstimator):
             proposed = self._posterior(samples[event], log_prob[event])
             efficiencies[event] = self._weigh(proposed, strain[event], psd_index[event]).efficiency
         self._left_to_weigh -= min(len(strain), self._left_to_weigh)
-        truths = theta[:, self._network.columns]
+        truths = theta[:, self._network.columns_P]
         self._calibration.update(samples, log_prob, truths, densities.log_prob, efficiencies)
 
     def on_test_epoch_end(self) -> None:

@@ -80,9 +80,9 @@ class GWNetwork(nn.Module):
                 f"The prior leaves {prior.names} free, not {', '.join(missing)}, which is left out."
             )
         self.names = [name for name in prior.names if name not in without]
-        self.columns = [prior.names.index(name) for name in self.names]
-        self.register_buffer("columns_P", torch.tensor(self.columns), persistent=False)
-        self.coordinates = _coordinates(prior, self.columns)
+        columns = [prior.names.index(name) for name in self.names]
+        self.register_buffer("columns_P", torch.tensor(columns), persistent=False)
+        self.coordinates = _coordinates(prior, columns)
         asd = conditions.banded_asds()
         asd = asd if len(asd) > 1 else asd[:, :0]  # one set is no information
         mean_A = asd.mean(dim=0)

@@ -26,7 +26,10 @@ _TO_PLAIN = np.zeros((len(BASIS), len(BASIS)))  # log(M f) = log M + log f
 for _log, _plain in (("log", "0/3"), ("1/3 log", "1/3")):
     _TO_PLAIN[BASIS.index(_log), BASIS.index(_plain)] = 1.0
 _LINE = np.eye(len(BASIS))[[BASIS.index("0/3"), BASIS.index("3/3")]]
-_TABLES = DeviceTables(_POWER, _WITH_LOG, _TO_PLAIN, _LINE)
+_TABLES = DeviceTables(_POWER, _TO_PLAIN, _LINE)
+# b(x) and its slope are x^p (q + r log x) each, of these p, q and r
+_VALUE = DeviceTables(_POWER, 1 - _WITH_LOG, _WITH_LOG)
+_SLOPE = DeviceTables(_POWER - 1, _POWER + _WITH_LOG * (1 - _POWER), _WITH_LOG * _POWER)
 
 
 def power_basis(frequency: Tensor) -> Tensor:
@@ -61,14 +64,15 @@ def per_frequency(rows: Tensor, mass: Tensor) -> Tensor:
         rows: coefficients, (..., B, K).
         mass: M, in the inverse unit of f, (B,).
     """
-    power, _, to_plain, _ = _TABLES.on(mass.device)
+    power, to_plain, _ = _TABLES.on(mass.device)
     mass = mass[:, None]
     return (rows + (rows @ to_plain) * mass.log()) * mass**power
 
 
 def line(constant: Tensor, slope: Tensor) -> Tensor:
     """Give the coefficients of ``constant + slope x``, (B, K), of (B,) each."""
-    return torch.stack((constant, slope), dim=-1) @ _TABLES.on(slope.device)[3]
+    _, _, of_line = _TABLES.on(slope.device)
+    return torch.stack((constant, slope), dim=-1) @ of_line
 
 
 def value_at(rows: Tensor, x: Tensor) -> Tensor:
@@ -81,17 +85,16 @@ def value_at(rows: Tensor, x: Tensor) -> Tensor:
     Returns:
         of the shape of ``x``.
     """
-    power, with_log, _, _ = _TABLES.on(x.device)
-    return _summed(rows, x, power, 1 - with_log, with_log)
+    return _summed(rows, x, _VALUE)
 
 
 def slope_at(rows: Tensor, x: Tensor) -> Tensor:
     """Give the slopes of sums; as ``value_at``."""
-    power, with_log, _, _ = _TABLES.on(x.device)
-    return _summed(rows, x, power - 1, power + with_log * (1 - power), with_log * power)
+    return _summed(rows, x, _SLOPE)
 
 
-def _summed(rows: Tensor, x: Tensor, power: Tensor, plain: Tensor, with_log: Tensor) -> Tensor:
+def _summed(rows: Tensor, x: Tensor, tables: DeviceTables) -> Tensor:
+    power, plain, with_log = tables.on(x.device)
     x, rows = x[..., None], rows if x.ndim == 1 else rows[:, None]
     return (rows * x**power * (plain + with_log * x.log())).sum(-1)
 
@@ -104,11 +107,9 @@ class Joint:
     """
 
     def __init__(self, x: float) -> None:
-        log = np.log(x)
-        values = x**_POWER * (1 - _WITH_LOG + _WITH_LOG * log)
-        slopes = x ** (_POWER - 1) * (_POWER + _WITH_LOG * (1 - _POWER) + _WITH_LOG * _POWER * log)
-        self.x = x
-        self._table = DeviceTables(np.stack([values, slopes], axis=1))
+        each = torch.eye(len(BASIS), dtype=torch.float64)
+        at = torch.full((len(BASIS),), x, dtype=torch.float64)
+        self._table = DeviceTables(torch.stack((value_at(each, at), slope_at(each, at)), dim=1).numpy())
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Give values and slopes of sums there, (B,) each, of coefficients (B, K)."""

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
+from lightning_itwin.detectors import Observation, ObservationSettings, SignalModel
 from lightning_itwin.inference.likelihood import GaussianLikelihood
 from lightning_itwin.inference.phase import PhaseSeries
 from lightning_itwin.inference.prior import Prior
+from lightning_itwin.waveforms import make_waveform
 from tests.inference.stand_ins import FREQUENCIES, StandInSignal
 
 pytest.importorskip("bilby")
@@ -61,8 +65,39 @@ def test_chunks_bound_the_memory_and_change_nothing(prior: Prior) -> None:
     at_once = GaussianLikelihood(whole, prior).log_likelihood(theta, data)
     in_chunks = GaussianLikelihood(chunked, prior, memory_mib=1).log_likelihood(theta, data)
     torch.testing.assert_close(in_chunks, at_once, rtol=1e-9, atol=1e-9)
-    assert chunked.most_rows <= 2**20 / (8 * FREQUENCIES * 10)
+    assert chunked.most_rows <= 2**20 / (8 * FREQUENCIES * (10 + 2 * len(data)))
     assert GaussianLikelihood(whole, prior).log_likelihood(theta[:0], data).shape == (0,)
+
+
+@pytest.mark.parametrize("modes", [(2,), (1, 2, 3, 4)])
+@pytest.mark.parametrize("waveform", ["IMRPhenomPv2", "lalsimulation:IMRPhenomPv2"])
+def test_a_chunk_takes_no_more_memory_than_it_may(
+    waveform: str, modes: tuple[int, ...], prior: Prior
+) -> None:
+    if waveform != "IMRPhenomPv2":
+        pytest.importorskip("lalsimulation")
+    observation = Observation(ObservationSettings(duration_s=1.0, sample_rate_hz=2048.0))
+    model = SignalModel(make_waveform(waveform), observation)
+    likelihood = GaussianLikelihood(model, prior, modes, memory_mib=8)
+    theta, data = prior.sample(300, seed=1), observation.noise(1, [0])[0]
+    before_phase = theta[:, [name != "phase" for name in prior.names]]
+    likelihood.log_likelihood(theta, data)  # tables are made once
+    likelihood.phase_series(before_phase, data)
+    for work in (
+        lambda: likelihood.log_likelihood(theta, data),
+        lambda: likelihood.phase_series(before_phase, data),
+    ):
+        assert peak_bytes(work) < 8 * 2**20
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    with torch.profiler.profile(
+        profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]
+    ) as profiled:
+        work()
+    events = sorted(profiled.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+    return max(itertools.accumulate(changes))
 
 
 def test_the_psd_set_goes_to_every_sample(prior: Prior) -> None:
