@@ -43,14 +43,14 @@ def real_events(gwosc: Path) -> list[dict[str, Any]]:
     return events
 
 
-def run(command: str, preset: str, folder: Path, threads: int, *more: str) -> None:
+def run(command: str, preset: str, folder: Path, threads: int, *more: str, accelerator: str = "cpu") -> None:
     """Run one command of LightningCLI, unless it has ended well before in this folder."""
     done = folder / f"{command}.json"
     if done.is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "lightning_itwin", command, "--config", preset, *more]
-    words += ["--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(folder / command)]
+    words += ["--trainer.accelerator", accelerator, "--trainer.default_root_dir", str(folder / command)]
     begun_s, used_s = time.perf_counter(), _children_s()
     with open(folder / f"{command}.log", "wb") as log:
         ended = subprocess.run(
@@ -124,10 +124,19 @@ def real(folder: Path, threads: int, gwosc: Path) -> tuple[list[str], int]:
     events = ("--data.init_args.real_events", json.dumps(real_events(gwosc)))
     checkpoint = trained("gw_ligo", folder, threads, *events)
     run("predict", "gw_ligo", folder, threads, *events, "--ckpt_path", checkpoint)
+    told, count = events_table(folder / "predict")
     lines = [
         "## gw_ligo: GW150914 and GW170104 in H1 and L1, eleven free parameters",
         "",
         f"Training: {_cost(folder)}. PSDs from the events' own files. Priors: the preset's.",
+        *told,
+    ]
+    return lines, count
+
+
+def events_table(folder: Path) -> tuple[list[str], int]:
+    """Tell the chirp masses that a predict left in a folder; and how many of the flow's intervals cover."""
+    lines = [
         "Chirp mass in the detector frame, solar masses, median and 90 % interval.",
         "",
         "| event | published | the flow | covers | weighed by the likelihood | efficiency | log evidence |",
@@ -135,7 +144,7 @@ def real(folder: Path, threads: int, gwosc: Path) -> tuple[list[str], int]:
     ]
     count = 0
     for name, published in PUBLISHED.items():
-        told = json.loads(next((folder / "predict").rglob(f"{name}.summary.json")).read_text("utf-8"))
+        told = json.loads(next(folder.rglob(f"{name}.summary.json")).read_text("utf-8"))
         flow, weighed = (_interval(told[kind]) for kind in ("intervals_of_the_flow", "intervals"))
         low, _, high = told["intervals_of_the_flow"]["chirp_mass"]
         count += low <= published <= high

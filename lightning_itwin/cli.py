@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from lightning.pytorch.cli import LightningCLI
+import torch
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_itwin import presets, strategy_names
 
@@ -27,3 +28,17 @@ class ItwinCLI(LightningCLI):
             args=None if args is None else presets.resolve(args),
             **kwargs,
         )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--float32_matmul_precision",
+            type=Literal["highest", "high", "medium"] | None,
+            default=None,
+            help="of float32 matrix products, as torch.set_float32_matmul_precision has it; on a GPU 'high' "
+            "takes them in TensorFloat-32. None: torch's own, 'highest'.",
+        )
+
+    def before_instantiate_classes(self) -> None:
+        precision = self._get(self.config, "float32_matmul_precision")
+        if precision is not None:
+            torch.set_float32_matmul_precision(precision)

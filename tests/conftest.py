@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU"))
+
+
+@pytest.fixture(autouse=True)
+def keep_matmul_precision() -> Iterator[None]:
+    """Let no test leave another precision of float32 products to the next: a preset may ask for one."""
+    torch = sys.modules.get("torch")
+    before = torch.get_float32_matmul_precision() if torch else None
+    yield
+    if before is not None:
+        sys.modules["torch"].set_float32_matmul_precision(before)
 
 
 @pytest.fixture
