@@ -8,7 +8,6 @@ of the polarisations with lalsimulation at every frequency, its own multibanding
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import statistics
 import time
@@ -237,13 +236,12 @@ def on_cuda(options: argparse.Namespace) -> None:
     """Time the simulation of training batches on a GPU, noise and all, and write what 10^6 events take."""
     prior = Prior.from_file("et_14", ObservationSettings().gps_time_s)
     lines = [
-        "| waveform | events a batch | events/s | 10^6 events | highest memory |",
-        "|---|---|---|---|---|",
+        "| events a batch | events/s | 10^6 events | highest memory |",
+        "|---|---|---|---|",
     ]
     best_s = math.inf
-    ways = (False,) if options.no_compile else (False, True)
-    for compiled, batch in itertools.product(ways, options.batches):
-        waveform = IMRPhenomPv2().compile() if compiled else IMRPhenomPv2()
+    for batch in options.batches:
+        waveform = IMRPhenomPv2()
         highest_hz = prior.highest_frequency_hz(waveform)
         model = SignalModel(waveform, Observation(ObservationSettings()), highest_hz).to("cuda")
         torch.cuda.reset_peak_memory_stats()
@@ -262,7 +260,7 @@ def on_cuda(options: argparse.Namespace) -> None:
         best_s = min(best_s, million_s)
         peak_gib = torch.cuda.max_memory_allocated() / 2**30
         cells = f"{1e6 / million_s:.0f} | {million_s:.1f} s | {peak_gib:.1f} GiB"
-        lines.append(f"| {'compiled' if compiled else 'as it is'} | {batch} | {cells} |")
+        lines.append(f"| {batch} | {cells} |")
     lines += [
         "",
         "Whitened strain of three interferometers, 8 s at 8192 Hz, noise in it, as a training step gets it.",

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_itwin.cuda_graph import RecordedTraining
 from lightning_itwin.flows import native
 from lightning_itwin.flows.base_distribution import BaseDistribution
 from lightning_itwin.flows.compiling import compiled
 from lightning_itwin.flows.folding import UnknownPartError, flat, fold, nflows_name
 from lightning_itwin.flows.linear_layers import DeferredLinear, DirectLinear
 from lightning_itwin.flows.rational_quadratic import SplineBounds
-from lightning_itwin.flows.recorded_training import RecordedDensity
 from lightning_itwin.flows.training_networks import Close, TrainingNetworks, close_block
 from lightning_itwin.flows.training_step import (
     Advance,
@@ -57,7 +57,7 @@ class TrainingFlow:
             self.fallback_reason = str(unknown)
             warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
             return
-        self._recorded = RecordedDensity(self._log_prob, list(flow.parameters()))
+        self._recorded = RecordedTraining(self._log_prob, list(flow.parameters()))
         self._fused_advance = compiled(advance, dynamic=None)
         self._fused_close = compiled(close_block, dynamic=None)
 

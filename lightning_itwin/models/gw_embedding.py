@@ -32,7 +32,8 @@ class EmbeddingSettings:
         hidden_features: width of the dense network behind the singular vectors.
         num_blocks: its residual blocks.
         dropout: in its blocks.
-        compile: let ``torch.compile`` fuse the ResNet when it trains on a GPU; half a minute once.
+        compile: when it trains on a GPU, let ``torch.compile`` fuse the ResNet, half a minute once, and
+            record the steps as CUDA graphs, which needs a dropout of 0 and batch norms of one process.
 
     Raises:
         ValueError: a value is outside its range.

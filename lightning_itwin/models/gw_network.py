@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_itwin.cuda_graph import RecordedTraining
 from lightning_itwin.flows import TrainingFlow, accelerate, fast_training, neural_spline_flow
 from lightning_itwin.inference import Prior
 from lightning_itwin.models.gw_conditions import GWConditions
@@ -105,7 +106,9 @@ class GWNetwork(nn.Module):
             extra_features=asd.shape[1],
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
-        self._fuses = embedding.compile and isinstance(self.embedding, FoldedResNet)
+        self._fuses = isinstance(self.embedding, FoldedResNet)
+        self._records = embedding.compile and embedding.dropout == 0
+        self._embedding_step: RecordedTraining | None = None
         self._accelerated: Any = None
         self._training_flow: TrainingFlow | None = None
 
@@ -140,11 +143,24 @@ class GWNetwork(nn.Module):
         if len(self.asd_mean):
             scaled_SA = (self.asd_SA - self.asd_mean) / self.asd_scale
             extra = scaled_SA[:1].expand(len(strain), -1) if psd_index is None else scaled_SA[psd_index]
-        if self._fuses and self.training and strain.device.type == "cuda":
-            return self._fused_embedding(strain, extra).float()
+        if self._records and self.training and strain.device.type == "cuda":
+            return self._recorded_embedding(strain, extra).float()
         return self.embedding.forward(strain, extra).float()
 
+    def _recorded_embedding(self, strain: Tensor, extra: Tensor | None) -> Tensor:
+        if self._embedding_step is None:
+            # batch norms of several processes ask each other in every step
+            if any(isinstance(module, nn.SyncBatchNorm) for module in self.embedding.modules()):
+                self._records = False
+                return self.embedding.forward(strain, extra)
+            step = self._fused_embedding if self._fuses else self.embedding.forward
+            parameters = list(self.embedding.parameters())
+            self._embedding_step = RecordedTraining(step, parameters, self.embedding.buffers)
+        return self._embedding_step(strain, extra)
+
     def _fused_embedding(self, strain: Tensor, extra: Tensor | None) -> Tensor:
+        if not self._fuses:
+            return self.embedding.forward(strain, extra)
         if self.embedding._compiled_call_impl is None:
             self.embedding.compile(dynamic=False)
         try:

@@ -1,0 +1,163 @@
+"""RecordedTraining: forward and backward pass of a function as two CUDA graphs, for training steps."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_itwin.cuda_graph.gradient_pack import GradientPack
+from lightning_itwin.cuda_graph.recording import record
+
+Function = Callable[..., Tensor]
+
+
+class RecordedTraining:
+    """A function with gradients whose many small launches are replayed as two.
+
+    They are recorded at the second of two calls in a row with the same shapes, under the same autocast, with
+    gradients, and with the parameters where they were. Every other call, and one before the backward
+    pass of the last, goes through the function itself.
+
+    Args:
+        function: of tensors or None; it draws no random numbers and waits for nothing.
+        parameters: that it reads, of one dtype.
+        buffers: gives those that it changes, such as running means.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        parameters: Sequence[nn.Parameter],
+        buffers: Callable[[], Iterable[Tensor]] = tuple,
+    ) -> None:
+        self._function = function
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self._buffers = buffers
+        self._seen: Any = None
+        self._recorded: _Recorded | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own parameters
+        return RecordedTraining, (self._function, self._parameters, self._buffers)
+
+    def __call__(self, *inputs: Tensor | None) -> Tensor:
+        """Give the function of inputs that are alike from call to call."""
+        device = next((each.device for each in inputs if each is not None), None)
+        if device is None or not torch.is_grad_enabled() or not self._parameters:
+            return self._function(*inputs)
+        kind = device.type
+        cast = (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        what = [None if each is None else (each.shape, each.dtype, each.requires_grad) for each in inputs]
+        where = [parameter.data_ptr() for parameter in self._parameters]
+        # a weight that autocast has cast and keeps would be no part of a graph
+        with torch.autocast(kind, cast[1], enabled=cast[0], cache_enabled=False):
+            # a parameter that lies nowhere is elsewhere between the steps
+            if (what, where, cast) != self._seen or 0 in where:
+                self._seen, self._recorded = (what, where, cast), None
+                return self._function(*inputs)
+            if self._recorded is None:
+                self._recorded = _Recorded(self._function, inputs, self._parameters, list(self._buffers()))
+            if self._recorded.in_use:
+                return self._function(*inputs)
+        return _Replay.apply(self._recorded, *inputs, *self._parameters)
+
+
+class _Recorded:
+    """The two graphs, and the tensors that they read and write."""
+
+    def __init__(
+        self,
+        function: Function,
+        inputs: Sequence[Tensor | None],
+        parameters: Sequence[nn.Parameter],
+        buffers: Sequence[Tensor],
+    ) -> None:
+        self.inputs = [
+            None if each is None else each.detach().clone().requires_grad_(each.requires_grad)
+            for each in inputs
+        ]
+        leaves = [each for each in (*self.inputs, *parameters) if each is not None and each.requires_grad]
+        device = leaves[0].device
+
+        def gradients(output: Tensor, slope: Tensor) -> tuple[Tensor | None, ...]:
+            with torch.autocast(device.type, enabled=False):  # as a backward pass is outside of it
+                return torch.autograd.grad(output, leaves, slope, allow_unused=True)
+
+        def both() -> tuple[Tensor | None, ...]:
+            output = function(*self.inputs)
+            return gradients(output, torch.ones_like(output))
+
+        before = [buffer.clone() for buffer in buffers]
+        with torch.enable_grad():
+            self._used = [gradient is not None for gradient in both()]
+            used = [leaf for leaf, is_used in zip(leaves, self._used) if is_used]
+            self._pack = GradientPack(used)
+            self.forward, output = record(lambda: function(*self.inputs), device, warm_up=both)
+            self.slope = torch.empty_like(output)
+            self.backward, _ = record(
+                lambda: self._pack.write(
+                    [each for each in gradients(output, self.slope) if each is not None]
+                ),
+                device,
+                beside=self.forward,
+            )
+        for buffer, value in zip(buffers, before):
+            buffer.copy_(value)
+        self.output = output.detach()
+        self.calls = 0
+        self._call: weakref.ref[_Call] = weakref.ref(_Call())
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a forward pass waits for its backward pass, whose tensors another would write over."""
+        return self._call() is not None
+
+    def begin(self) -> _Call:
+        call = _Call()
+        self._call = weakref.ref(call)
+        self.calls += 1
+        return call
+
+    def gradients(self) -> list[Tensor | None]:
+        """Give copies of what the backward pass made, one an input and one a parameter.
+
+        The optimizer keeps what it is given, and the next step writes over its own.
+        """
+        copies = iter(self._pack.copies())
+        found = iter([next(copies) if is_used else None for is_used in self._used])
+        of_inputs = [next(found) if each is not None and each.requires_grad else None for each in self.inputs]
+        return [*of_inputs, *found]
+
+
+class _Call:
+    """Lives as long as the backward pass of a call can come."""
+
+
+class _Replay(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, recorded: _Recorded, *tensors: Tensor | None) -> Tensor:
+        ctx.recorded, ctx.call = recorded, recorded.begin()
+        ctx.number = recorded.calls
+        for to, of in zip(recorded.inputs, tensors):
+            if to is not None and of is not None:
+                to.data.copy_(of)
+        recorded.forward.replay()
+        return recorded.output.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        recorded = ctx.recorded
+        if ctx.number != recorded.calls:
+            raise RuntimeError(
+                "A second backward pass of a recorded step came after another forward pass, which has "
+                "written over it. Sum the losses and call backward once, or record nothing: "
+                "fast_training(flow, compile='no') or EmbeddingSettings(compile=False)."
+            )
+        ctx.call = None
+        recorded.slope.copy_(slope)
+        recorded.backward.replay()
+        return (None, *recorded.gradients())
