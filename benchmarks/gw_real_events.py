@@ -25,8 +25,8 @@ SIZE = {
     "model.init_args.flow.hidden_features": 512,
     "model.init_args.flow.num_blocks": 3,
     "model.init_args.flow.num_flow_steps": 20,
-    "model.init_args.learning_rate": 0.0005,
-    "model.init_args.warmup_steps": 500,
+    "model.init_args.learning_rate": 0.001,
+    "model.init_args.warmup_steps": 300,
     "model.init_args.posteriors.num_samples": 50_000,
     "model.init_args.posteriors.figures": False,
     "data.init_args.events.bank_events": 0,
@@ -43,9 +43,9 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("gw_real_events"), help="the training goes there (%(default)s)"
     )
-    parser.add_argument("--steps", type=int, default=12_000, help="of the training (%(default)s)")
+    parser.add_argument("--steps", type=int, default=4_500, help="of the training (%(default)s)")
     parser.add_argument("--batch", type=int, default=1024, help="events a step (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=4, help="that share the steps (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="that share the steps (%(default)s)")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print(
