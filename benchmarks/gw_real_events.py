@@ -43,9 +43,9 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("gw_real_events"), help="the training goes there (%(default)s)"
     )
-    parser.add_argument("--steps", type=int, default=4_500, help="of the training (%(default)s)")
+    parser.add_argument("--steps", type=int, default=10_000, help="of the training (%(default)s)")
     parser.add_argument("--batch", type=int, default=1024, help="events a step (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=3, help="that share the steps (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=5, help="that share the steps (%(default)s)")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print(
