@@ -90,20 +90,23 @@ class _Recorded:
             output = function(*self.inputs)
             return gradients(output, torch.ones_like(output))
 
+        made: list[Tensor] = []
+
+        def forward() -> Tensor:
+            made[:] = [function(*self.inputs)]
+            return made[0]
+
+        def backward() -> None:
+            self._pack.write([each for each in gradients(made[0], self.slope) if each is not None])
+
         before = [buffer.clone() for buffer in buffers]
         with torch.enable_grad():
             self._used = [gradient is not None for gradient in both()]
             used = [leaf for leaf, is_used in zip(leaves, self._used) if is_used]
             self._pack = GradientPack(used)
-            self.forward, output = record(lambda: function(*self.inputs), device, warm_up=both)
+            self.forward, output = record(forward, device, warm_up=both)
             self.slope = torch.empty_like(output)
-            self.backward, _ = record(
-                lambda: self._pack.write(
-                    [each for each in gradients(output, self.slope) if each is not None]
-                ),
-                device,
-                beside=self.forward,
-            )
+            self.backward, _ = record(backward, device, beside=self.forward)
         for buffer, value in zip(buffers, before):
             buffer.copy_(value)
         self.output = output.detach()

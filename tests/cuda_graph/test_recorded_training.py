@@ -1,4 +1,4 @@
-"""RecordedTraining: on a GPU steps as the function itself gives them, running means too."""
+"""RecordedTraining: steps as the function itself gives them, running means too."""
 
 import copy
 
@@ -7,6 +7,16 @@ import torch
 from torch import nn
 
 from lightning_itwin.cuda_graph import RecordedTraining
+from tests import stand_in_graph
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "cpu":
+        monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_training.record", stand_in_graph.record)
+    return request.param
 
 
 def network() -> nn.Module:
@@ -23,11 +33,14 @@ def near(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     return bool((found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6)
 
 
-@pytest.mark.gpu
+def images(device: str) -> torch.Tensor:
+    return torch.randn(16, 3, 8, 8, device=device)
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("micro_batches", [1, 2])
-def test_steps_are_those_of_the_function(autocast: bool, micro_batches: int) -> None:
-    plain = network().cuda()
+def test_steps_are_those_of_the_function(device: str, autocast: bool, micro_batches: int) -> None:
+    plain = network().to(device)
     fast = copy.deepcopy(plain)
     step = recorded(fast)
     optimizers = [torch.optim.SGD(module.parameters(), lr=0.01) for module in (plain, fast)]
@@ -35,13 +48,14 @@ def test_steps_are_those_of_the_function(autocast: bool, micro_batches: int) -> 
         for optimizer in optimizers:
             optimizer.zero_grad()
         for _ in range(micro_batches):
-            images = torch.randn(16, 3, 8, 8, device="cuda")
+            batch = images(device)
             for function in (plain, step):
-                with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
-                    loss = function(images).square().mean()
+                with torch.autocast(device, torch.bfloat16, enabled=autocast):
+                    loss = function(batch).square().mean()
                 loss.backward()
         for one, other in zip(fast.parameters(), plain.parameters(), strict=True):
             assert near(one.grad, other.grad)
+            assert one.grad.stride() == one.stride()
         for optimizer in optimizers:
             optimizer.step()
     assert step._recorded is not None
@@ -49,23 +63,88 @@ def test_steps_are_those_of_the_function(autocast: bool, micro_batches: int) -> 
         assert near(one.float(), other.float())
 
 
-@pytest.mark.gpu
-def test_a_copy_records_graphs_of_its_own_parameters() -> None:
-    module = network().cuda()
-    step, images = recorded(module), torch.randn(16, 3, 8, 8, device="cuda")
+def test_the_slopes_of_inputs_are_those_of_the_function(device: str) -> None:
+    module = network().to(device)
+    step = recorded(module)
+    for _ in range(4):
+        batch = images(device).requires_grad_()
+        (wanted,) = torch.autograd.grad(copy.deepcopy(module)(batch).square().sum(), batch)
+        (found,) = torch.autograd.grad(step(batch).square().sum(), batch)
+        assert near(found, wanted)
+
+
+def test_gradients_stay_when_the_next_step_comes(device: str) -> None:
+    module = network().to(device)
+    step = recorded(module)
     for _ in range(3):
-        step(images).sum().backward()
+        module.zero_grad()
+        step(images(device)).square().mean().backward()
+    kept = [parameter.grad for parameter in module.parameters()]
+    before = [gradient.clone() for gradient in kept]
+    module.zero_grad()
+    step(images(device)).square().mean().backward()
+    for gradient, wanted in zip(kept, before, strict=True):
+        assert torch.equal(gradient, wanted)
+
+
+def test_two_forward_passes_before_a_backward_pass_do_not_disturb_each_other(device: str) -> None:
+    module = network().to(device)
+    step, batches = recorded(module), [images(device) for _ in range(2)]
+    for _ in range(3):
+        step(batches[0]).square().mean().backward()
+    module.zero_grad()
+    sum(step(batch).square().mean() for batch in batches).backward()
+    found = [parameter.grad for parameter in module.parameters()]
+    module.zero_grad()
+    sum(module(batch).square().mean() for batch in batches).backward()
+    for gradient, parameter in zip(found, module.parameters(), strict=True):
+        assert near(gradient, parameter.grad)
+
+
+def test_a_second_backward_pass_over_a_step_that_went_on_is_refused(device: str) -> None:
+    module = network().to(device)
+    step, batch = recorded(module), images(device)
+    for _ in range(3):
+        step(batch).sum().backward()
+    first = step(batch).square().mean()
+    first.backward(retain_graph=True)
+    step(batch)
+    with pytest.raises(RuntimeError, match="call backward once"):
+        first.backward()
+
+
+def test_other_shapes_another_autocast_and_moved_parameters_are_recorded_anew(device: str) -> None:
+    module = network().to(device)
+    step, batch = recorded(module), images(device)
+
+    def stepped(batch: torch.Tensor, enabled: bool = False) -> bool:
+        with torch.autocast(device, torch.bfloat16, enabled=enabled):
+            step(batch).sum().backward()
+        return step._recorded is not None
+
+    assert [stepped(batch) for _ in range(3)] == [False, True, True]
+    assert [stepped(batch[:8]) for _ in range(2)] == [False, True]
+    assert [stepped(batch[:8], enabled=True) for _ in range(2)] == [False, True]
+    for parameter in module.parameters():
+        parameter.data = parameter.data.clone()
+    assert [stepped(batch[:8], enabled=True) for _ in range(2)] == [False, True]
+
+
+def test_a_copy_records_graphs_of_its_own_parameters(device: str) -> None:
+    module = network().to(device)
+    step = recorded(module)
+    for _ in range(3):
+        step(images(device)).sum().backward()
     copied_module, copied = copy.deepcopy((module, step))
     assert copied._recorded is None
-    assert all(
-        one is other for one, other in zip(copied._parameters, copied_module.parameters(), strict=True)
-    )
+    for one, other in zip(copied._parameters, copied_module.parameters(), strict=True):
+        assert one is other
 
 
 def test_without_gradients_or_parameters_it_is_the_function_itself() -> None:
     module = network()
-    step, images = recorded(module.eval()), torch.randn(2, 3, 8, 8)
+    step, batch = recorded(module.eval()), images("cpu")
     with torch.no_grad():
-        assert torch.equal(step(images), module(images))
+        assert torch.equal(step(batch), module(batch))
     frozen = recorded(module.requires_grad_(False))
-    assert torch.equal(frozen(images), module(images))
+    assert torch.equal(frozen(batch), module(batch))

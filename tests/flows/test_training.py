@@ -14,6 +14,7 @@ pytest.importorskip("nflows")
 from nflows import transforms
 
 from lightning_itwin.flows import fast_training, linear_layers, training_networks, training_step
+from tests import stand_in_graph
 from tests.flows.roughened import small_flow
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -153,6 +154,26 @@ def test_as_on_a_gpu_gradients_are_those_of_nflows(
         exactly = dtype == torch.float64
         assert torch.allclose(found, wanted, atol=1e-10 if exactly else 1e-3)
         assert distance(fused, gradients) < (1e-10 if exactly else 1e-3)
+
+
+@pytest.mark.parametrize("kind", ["plain", "without context", "few bins"])
+def test_recorded_steps_give_the_gradients_of_nflows_step_after_step(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_training.record", stand_in_graph.record)
+    flow = flow_of(kind).double().train()
+    fast = fast_training(flow)
+    ways = (linear_layers.DeferredLinear, training_networks.close_block, training_step.advance)
+    monkeypatch.setattr(fast, "_ways", lambda inputs: (*ways, training_step.torch_spline))
+    optimizer = torch.optim.SGD(flow.parameters(), lr=1e-3)
+    for step in range(4):
+        inputs, context = batch_of(kind, torch.float64)
+        wanted, gradients = stepped(flow, flow.log_prob, inputs, context)
+        found, recorded = stepped(flow, fast._recorded, inputs, context)
+        assert (found - wanted).abs().max() < 1e-10, step
+        assert distance(recorded, gradients) < 1e-10, step
+        optimizer.step()
+    assert fast._recorded._recorded is not None
 
 
 @pytest.mark.gpu
