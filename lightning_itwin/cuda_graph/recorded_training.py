@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,8 +20,8 @@ class RecordedTraining:
     """A function with gradients whose many small launches are replayed as two.
 
     They are recorded at the second of two calls in a row with the same shapes, under the same autocast, with
-    gradients, and with the parameters where they were. Every other call, and one before the backward
-    pass of the last, goes through the function itself.
+    gradients, and with the parameters where they were. Every other call, and one before the backward pass of
+    the last, goes through the function itself; so does everything, with a warning, where recording fails.
 
     Args:
         function: of tensors or None; it draws no random numbers and waits for nothing.
@@ -39,6 +40,7 @@ class RecordedTraining:
         self._buffers = buffers
         self._seen: Any = None
         self._recorded: _Recorded | None = None
+        self._fails = False
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own parameters
         return RecordedTraining, (self._function, self._parameters, self._buffers)
@@ -46,7 +48,7 @@ class RecordedTraining:
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """Give the function of inputs that are alike from call to call."""
         device = next((each.device for each in inputs if each is not None), None)
-        if device is None or not torch.is_grad_enabled() or not self._parameters:
+        if device is None or self._fails or not torch.is_grad_enabled() or not self._parameters:
             return self._function(*inputs)
         kind = device.type
         cast = (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
@@ -59,10 +61,25 @@ class RecordedTraining:
                 self._seen, self._recorded = (what, where, cast), None
                 return self._function(*inputs)
             if self._recorded is None:
-                self._recorded = _Recorded(self._function, inputs, self._parameters, list(self._buffers()))
-            if self._recorded.in_use:
+                self._recorded = self._record(inputs)
+            if self._recorded is None or self._recorded.in_use:
                 return self._function(*inputs)
         return _Replay.apply(self._recorded, *inputs, *self._parameters)
+
+    def _record(self, inputs: Sequence[Tensor | None]) -> _Recorded | None:
+        buffers = list(self._buffers())
+        before = [buffer.clone() for buffer in buffers]
+        try:
+            return _Recorded(self._function, inputs, self._parameters)
+        except RuntimeError as error:
+            self._fails = True
+            reason = str(error).splitlines()[0]
+            warnings.warn(f"Training steps are not recorded, and slower: {reason}", stacklevel=3)
+            return None
+        finally:  # it was called a few times for nothing
+            with torch.no_grad():
+                for buffer, value in zip(buffers, before):
+                    buffer.copy_(value)
 
 
 class _Recorded:
@@ -73,7 +90,6 @@ class _Recorded:
         function: Function,
         inputs: Sequence[Tensor | None],
         parameters: Sequence[nn.Parameter],
-        buffers: Sequence[Tensor],
     ) -> None:
         self.inputs = [
             None if each is None else each.detach().clone().requires_grad_(each.requires_grad)
@@ -99,7 +115,6 @@ class _Recorded:
         def backward() -> None:
             self._pack.write([each for each in gradients(made[0], self.slope) if each is not None])
 
-        before = [buffer.clone() for buffer in buffers]
         with torch.enable_grad():
             self._used = [gradient is not None for gradient in both()]
             used = [leaf for leaf, is_used in zip(leaves, self._used) if is_used]
@@ -107,8 +122,6 @@ class _Recorded:
             self.forward, output = record(forward, device, warm_up=both)
             self.slope = torch.empty_like(output)
             self.backward, _ = record(backward, device, beside=self.forward)
-        for buffer, value in zip(buffers, before):
-            buffer.copy_(value)
         self.output = output.detach()
         self.calls = 0
         self._call: weakref.ref[_Call] = weakref.ref(_Call())

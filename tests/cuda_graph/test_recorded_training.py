@@ -130,6 +130,25 @@ def test_other_shapes_another_autocast_and_moved_parameters_are_recorded_anew(de
     assert [stepped(batch[:8], enabled=True) for _ in range(2)] == [False, True]
 
 
+def test_where_recording_fails_it_goes_on_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_training.record", failing)
+    plain = network()
+    module = copy.deepcopy(plain)
+    step = recorded(module)
+    step(images("cpu"))
+    batch = images("cpu")
+    module.load_state_dict(plain.state_dict())
+    with pytest.warns(UserWarning, match="not recorded, and slower: .* stream is capturing$"):
+        found = step(batch)
+    assert torch.equal(found, plain(batch))
+    for one, other in zip(module.buffers(), plain.buffers(), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(step(batch), plain(batch))  # and does not try again
+
+
 def test_a_copy_records_graphs_of_its_own_parameters(device: str) -> None:
     module = network().to(device)
     step = recorded(module)
