@@ -48,15 +48,18 @@ class Step:
         self.data.setup("fit")
         without = ("phase",) if model.hparams["synthetic_phase"] else ()
         conditions = GWConditions.of(self.data)
-        self.network = GWNetwork(conditions, model.embedding_settings, model.flow_settings, without).to(
-            device
-        )
+        self.network = GWNetwork(
+            conditions,
+            model.embedding_settings,
+            model.flow_settings,
+            without,
+            model.hparams["reference_frame"],
+        ).to(device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5, fused=device.type == "cuda")
         self.inputs = self.data.transfer_batch_to_device(next(iter(self.data.train_dataloader())), device, 0)
         self.batch = self.data.finish(self.inputs)
         self.context = self.embed().detach().requires_grad_()
-        columns = self.network.columns_P
-        self.z = self.network.coordinates.to_coordinates(self.batch.theta[:, columns])[0].float()
+        self.z = self.network.to_coordinates(self.batch.theta)[0].float()
 
     def simulate(self) -> None:
         self.batch = self.data.finish(self.inputs)

@@ -14,7 +14,7 @@ from lightning_itwin.inference import GaussianLikelihood, Posterior, Prior, weig
 from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_embedding import EmbeddingSettings
 from lightning_itwin.models.gw_network import GWNetwork
-from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings
+from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings, ReferenceFrame
 from lightning_itwin.models.strain_check import check_strain
 
 _CHECKPOINT_KEY = "gw_flow"
@@ -32,6 +32,7 @@ class GWEstimator(LightningModule):
         flow: size of the flow.
         posteriors: what becomes of posteriors.
         without: free parameters of the prior that the flow does not learn.
+        reference_frame: in which the flow learns sky position and time.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class GWEstimator(LightningModule):
         flow: FlowSettings,
         posteriors: PosteriorSettings,
         without: tuple[str, ...] = (),
+        reference_frame: ReferenceFrame = "sky",
     ) -> None:
         super().__init__()
         self.embedding_settings = embedding
@@ -48,6 +50,7 @@ class GWEstimator(LightningModule):
         self.conditions: GWConditions | None = None
         self.network: GWNetwork | None = None
         self._without = without
+        self._reference_frame: ReferenceFrame = reference_frame
         self._given: GWConditions | None = None
         self._likelihood: GaussianLikelihood | None = None
 
@@ -172,7 +175,9 @@ class GWEstimator(LightningModule):
 
     def _build(self, conditions: GWConditions) -> None:
         self.conditions = conditions
-        self.network = GWNetwork(conditions, self.embedding_settings, self.flow_settings, self._without)
+        self.network = GWNetwork(
+            conditions, self.embedding_settings, self.flow_settings, self._without, self._reference_frame
+        )
 
     def _compare(self, given: GWConditions) -> None:
         assert self.conditions is not None

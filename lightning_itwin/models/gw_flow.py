@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from lightning_itwin.models.gw_calibration import CalibrationTest
 from lightning_itwin.models.gw_embedding import EmbeddingSettings
 from lightning_itwin.models.gw_estimator import GWEstimator
 from lightning_itwin.models.gw_posteriors import PosteriorWriter, turned_to
-from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings
+from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings, ReferenceFrame
 from lightning_itwin.models.logged_figures import log_figures
 from lightning_itwin.models.warmup_cosine import warmup_cosine
 from lightning_itwin.models.weights_digest import digest, weights_digest
@@ -71,6 +71,9 @@ class GWFlow(GWEstimator):
         weight_decay: of AdamW.
         synthetic_phase: the flow learns all parameters but ``phase``, which is drawn from its exact
             conditional afterwards; for waveforms that turn as a whole with the phase.
+        reference_frame: in which the flow learns sky position and time. ``"detectors"``: the time of arrival
+            at the first one, and a sky whose pole lies along their longest baseline, where posteriors are
+            simpler (``DetectorFrame``); samples come in the sky's own all the same.
 
     Raises:
         ValueError: a value is outside its range.
@@ -91,17 +94,21 @@ class GWFlow(GWEstimator):
         warmup_steps: int = 200,
         weight_decay: float = 1e-4,
         synthetic_phase: bool = False,
+        reference_frame: ReferenceFrame = "sky",
     ) -> None:
         if learning_rate <= 0 or weight_decay < 0:
             raise ValueError(
                 "learning_rate must be above 0 and weight_decay at least 0, not "
                 f"{learning_rate} and {weight_decay}."
             )
+        if reference_frame not in get_args(ReferenceFrame):
+            raise ValueError(f"reference_frame must be 'sky' or 'detectors', not {reference_frame!r}.")
         # A checkpoint holds plain values only, and gives them back here.
         embedding = _made(EmbeddingSettings, embedding)
         flow = _made(FlowSettings, flow)
         posteriors = _made(PosteriorSettings, posteriors)
-        super().__init__(embedding, flow, posteriors, ("phase",) if synthetic_phase else ())
+        without = ("phase",) if synthetic_phase else ()
+        super().__init__(embedding, flow, posteriors, without, reference_frame)
         # What becomes of posteriors is left out: it is asked for anew each time.
         self.save_hyperparameters(
             {
@@ -112,6 +119,7 @@ class GWFlow(GWEstimator):
                 "warmup_steps": warmup_steps,
                 "weight_decay": weight_decay,
                 "synthetic_phase": synthetic_phase,
+                "reference_frame": reference_frame,
             }
         )
 

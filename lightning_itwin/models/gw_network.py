@@ -19,6 +19,7 @@ from lightning_itwin.flows import TrainingFlow, accelerate, fast_training, neura
 from lightning_itwin.inference import Prior
 from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_coordinates import GaussianCoordinates
+from lightning_itwin.models.gw_detector_frame import DetectorFrame
 from lightning_itwin.models.gw_embedding import (
     EmbeddingSettings,
     FoldedResNet,
@@ -26,7 +27,7 @@ from lightning_itwin.models.gw_embedding import (
     make_embedding,
     singular_vectors,
 )
-from lightning_itwin.models.gw_settings import FlowSettings
+from lightning_itwin.models.gw_settings import FlowSettings, ReferenceFrame
 
 _SMALLEST_ASD_SPREAD = 0.05
 _SIGNALS_FOR_BASIS = 2048
@@ -55,9 +56,12 @@ class GWNetwork(nn.Module):
         embedding: kind and size.
         flow: size.
         without: free parameters of the prior that the flow does not learn.
+        reference_frame: in which the flow learns sky position and time: ``"sky"``, or that of the
+            ``"detectors"`` (``DetectorFrame``).
 
     Raises:
-        ValueError: a parameter to leave out is not free, or the strain does not fit the embedding.
+        ValueError: a parameter to leave out is not free, the prior does not suit the detectors' frame, or the
+            strain does not fit the embedding.
         MissingExtraError: nflows or bilby are not installed.
     """
 
@@ -72,6 +76,7 @@ class GWNetwork(nn.Module):
         embedding: EmbeddingSettings,
         flow: FlowSettings,
         without: tuple[str, ...] = (),
+        reference_frame: ReferenceFrame = "sky",
     ) -> None:
         super().__init__()
         observation, prior = conditions.made_observation, conditions.made_prior
@@ -84,6 +89,7 @@ class GWNetwork(nn.Module):
         columns = [prior.names.index(name) for name in self.names]
         self.register_buffer("columns_P", torch.tensor(columns), persistent=False)
         self.coordinates = _coordinates(prior, columns)
+        self.frame = DetectorFrame(observation, prior, self.names) if reference_frame == "detectors" else None
         asd = conditions.banded_asds()
         asd = asd if len(asd) > 1 else asd[:, :0]  # one set is no information
         mean_A = asd.mean(dim=0)
@@ -181,15 +187,31 @@ class GWNetwork(nn.Module):
         Returns:
             log q in the parameters' own units, (B,).
         """
-        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns_P])
+        z, log_slope = self.to_coordinates(theta)
         context = self(strain, psd_index)
         # Splines in bfloat16 are no splines any more.
         with torch.autocast(strain.device.type, enabled=False):
             return self._fast.log_prob(z.float(), context) + log_slope
 
+    def to_coordinates(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Map parameters to those of the flow.
+
+        Args:
+            theta: all free parameters of the prior, of which the flow takes its own, (B, free) float64.
+
+        Returns:
+            z, (B, P) float64, and ``log |dz / dtheta|``, (B,).
+        """
+        own = theta[:, self.columns_P]
+        if self.frame is None:
+            return self.coordinates.to_coordinates(own)
+        turned, log_volume = self.frame.to_frame(own.double())
+        z, log_slope = self.coordinates.to_coordinates(turned)
+        return z, log_slope + log_volume
+
     def densities(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Densities:
         """Say where true parameters lie in the flow's distribution; arguments as ``log_prob``."""
-        z, log_slope = self.coordinates.to_coordinates(theta[:, self.columns_P])
+        z, log_slope = self.to_coordinates(theta)
         context = self(strain, psd_index)
         with torch.autocast(strain.device.type, enabled=False):
             log_prob = self._fast.log_prob(z.float(), context).double()
@@ -240,6 +262,9 @@ class GWNetwork(nn.Module):
         finally:
             self.train(training)
         theta, log_slope = self.coordinates.to_parameters(z)
+        if self.frame is not None:
+            theta, log_volume = self.frame.from_frame(theta)
+            log_slope = log_slope + log_volume
         return theta, log_prob.double() - log_slope
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+ReferenceFrame = Literal["sky", "detectors"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSettings:

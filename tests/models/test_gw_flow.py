@@ -300,6 +300,37 @@ def test_a_training_step_copies_nothing_from_the_host(kind, device, data, tmp_pa
         network.log_prob(*batch).mean().backward()
 
 
+SKY = """
+dec = Cosine(name='dec')
+geocent_time = Uniform(minimum=-0.1, maximum=0.1)
+"""
+
+
+def test_the_frame_of_the_detectors_keeps_names_bounds_and_densities(tmp_path):
+    data = ToyData(events=64, prior=PRIOR.replace("dec = 0.3\n", "") + SKY)
+    teacher = trainer(tmp_path, max_epochs=2)
+    teacher.fit(made(reference_frame="detectors"), datamodule=data)
+    teacher.save_checkpoint(tmp_path / "detectors.ckpt")
+    model = GWFlow.load_from_checkpoint(tmp_path / "detectors.ckpt", weights_only=True).eval()
+    network, prior = model._network, model._prior
+    assert network.frame is not None
+    strain = next(iter(data.train_dataloader())).strain[:1]
+    theta, log_prob = network.draw(strain, 300)
+    columns = network.columns_P
+    assert bool(((theta[0] >= prior.minimum[columns]) & (theta[0] <= prior.maximum[columns])).all())
+    whole = torch.zeros(300, len(prior.names), dtype=torch.float64)
+    whole[:, columns] = theta[0]
+    again = network.log_prob(strain.expand(300, -1, -1), whole).detach()
+    np.testing.assert_allclose(again, log_prob[0], atol=2e-3)
+
+
+def test_a_frame_that_there_is_not_or_that_the_prior_does_not_suit_is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="must be 'sky' or 'detectors', not 'H1L1'"):
+        made(reference_frame="H1L1")
+    with pytest.raises(ValueError, match="the prior fixes dec, geocent_time"):
+        trainer(tmp_path).fit(made(reference_frame="detectors"), datamodule=data)
+
+
 @pytest.mark.parametrize("kind", ["svd", "folded_lean"])
 def test_recorded_steps_of_an_embedding_are_its_own(kind, data, tmp_path, monkeypatch):
     monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_training.record", stand_in_graph.record)
