@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,14 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def trained(preset: str, folder: Path, threads: int, *more: str) -> str:
+def option_words(changed: Mapping[str, object]) -> list[str]:
+    """Give the words of a command line that change options by their names."""
+    return [word for name, value in changed.items() for word in (f"--{name}", json.dumps(value).strip('"'))]
+
+
+def trained(preset: str, folder: Path, threads: int, *more: str, accelerator: str = "cpu") -> str:
     """Train a preset and give the path of its checkpoint."""
-    run("fit", preset, folder, threads, *more)
+    run("fit", preset, folder, threads, *more, accelerator=accelerator)
     return str(next((folder / "fit").rglob("*.ckpt")))
 
 
@@ -121,10 +127,7 @@ def small(folder: Path, threads: int) -> tuple[list[str], float]:
 
 def real(folder: Path, threads: int, gwosc: Path) -> tuple[list[str], int]:
     """Train gw_ligo; tell the chirp masses of two events beside the published ones, and how many it holds."""
-    events = ("--data.init_args.real_events", json.dumps(real_events(gwosc)))
-    checkpoint = trained("gw_ligo", folder, threads, *events)
-    run("predict", "gw_ligo", folder, threads, *events, "--ckpt_path", checkpoint)
-    told, count = events_table(folder / "predict")
+    told, count = asked_of_real_events(folder, threads, gwosc, {})
     lines = [
         "## gw_ligo: GW150914 and GW170104 in H1 and L1, eleven free parameters",
         "",
@@ -134,8 +137,13 @@ def real(folder: Path, threads: int, gwosc: Path) -> tuple[list[str], int]:
     return lines, count
 
 
-def events_table(folder: Path) -> tuple[list[str], int]:
-    """Tell the chirp masses that a predict left in a folder; and how many of the flow's intervals cover."""
+def asked_of_real_events(
+    folder: Path, threads: int, gwosc: Path, changed: Mapping[str, object], accelerator: str = "cpu"
+) -> tuple[list[str], int]:
+    """Train gw_ligo with changed options and ask it; a table, and how many of the flow's intervals cover."""
+    words = option_words({**changed, "data.init_args.real_events": real_events(gwosc)})
+    checkpoint = trained("gw_ligo", folder, threads, *words, accelerator=accelerator)
+    run("predict", "gw_ligo", folder, threads, *words, "--ckpt_path", checkpoint, accelerator=accelerator)
     lines = [
         "Chirp mass in the detector frame, solar masses, median and 90 % interval.",
         "",
@@ -144,7 +152,7 @@ def events_table(folder: Path) -> tuple[list[str], int]:
     ]
     count = 0
     for name, published in PUBLISHED.items():
-        told = json.loads(next(folder.rglob(f"{name}.summary.json")).read_text("utf-8"))
+        told = json.loads(next((folder / "predict").rglob(f"{name}.summary.json")).read_text("utf-8"))
         flow, weighed = (_interval(told[kind]) for kind in ("intervals_of_the_flow", "intervals"))
         low, _, high = told["intervals_of_the_flow"]["chirp_mass"]
         count += low <= published <= high
@@ -175,15 +183,19 @@ def _cost(folder: Path) -> str:
     return f"{minutes}, {within} the 15 minutes on 2 cores that are allowed"
 
 
-def main() -> None:
-    """Train what is not trained, ask, and write the page."""
+def parser_with_folders(description: str | None, folder: str) -> argparse.ArgumentParser:
+    """Make a parser that knows where GWOSC's files lie and where trainings go."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gwosc", type=Path, default=Path("data/gwosc"), help="GWOSC's files (%(default)s)")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("gw_preset"), help="trainings go there (%(default)s)"
-    )
+    parser.add_argument("--folder", type=Path, default=Path(folder), help="trainings go there (%(default)s)")
+    return parser
+
+
+def main() -> None:
+    """Train what is not trained, ask, and write the page."""
+    parser = parser_with_folders(__doc__, "gw_preset")
     parser.add_argument("--threads", type=int, default=2, help="threads of a training (%(default)s)")
     options = parser.parse_args()
     injected, p_value = small(options.folder / "gw_small", options.threads)

@@ -9,13 +9,11 @@ Run from the repository, with GWOSC's files in data/gwosc: python benchmarks/gw_
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
 import torch
-from gw_preset import PUBLISHED, events_table, real_events, run
+from gw_preset import PUBLISHED, asked_of_real_events, parser_with_folders
 from result_page import command_line, write_page
 
 SIZE = {
@@ -36,13 +34,7 @@ SIZE = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--gwosc", type=Path, default=Path("data/gwosc"), help="GWOSC's files (%(default)s)")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("gw_real_events"), help="the training goes there (%(default)s)"
-    )
+    parser = parser_with_folders(__doc__, "gw_real_events")
     parser.add_argument("--steps", type=int, default=10_000, help="of the training (%(default)s)")
     parser.add_argument("--batch", type=int, default=1024, help="events a step (%(default)s)")
     parser.add_argument("--epochs", type=int, default=5, help="that share the steps (%(default)s)")
@@ -57,14 +49,9 @@ def main() -> int:
         **SIZE,
         "data.init_args.batch_size": options.batch,
         "data.init_args.events.train_events": events,
-        "data.init_args.real_events": real_events(options.gwosc),
         "trainer.max_epochs": options.epochs,
     }
-    words = [word for name, value in settings.items() for word in (f"--{name}", json.dumps(value).strip('"'))]
-    run("fit", "gw_ligo", options.folder, 1, *words, accelerator="gpu")
-    checkpoint = str(next((options.folder / "fit").rglob("*.ckpt")))
-    run("predict", "gw_ligo", options.folder, 1, *words, "--ckpt_path", checkpoint, accelerator="gpu")
-    told, held = events_table(options.folder / "predict")
+    told, held = asked_of_real_events(options.folder, 1, options.gwosc, settings, accelerator="gpu")
     minutes = json.loads((options.folder / "fit.json").read_text(encoding="utf-8"))["wall_s"] / 60
     lines = [
         f"Training: {minutes:.1f} minutes on one GPU, set-up and compilation in them, {options.epochs} "

@@ -239,10 +239,9 @@ def on_cuda(options: argparse.Namespace) -> None:
         "| events a batch | events/s | 10^6 events | highest memory |",
         "|---|---|---|---|",
     ]
-    best_s = math.inf
+    best_s, waveform = math.inf, IMRPhenomPv2()
+    highest_hz = prior.highest_frequency_hz(waveform)
     for batch in options.batches:
-        waveform = IMRPhenomPv2()
-        highest_hz = prior.highest_frequency_hz(waveform)
         model = SignalModel(waveform, Observation(ObservationSettings()), highest_hz).to("cuda")
         torch.cuda.reset_peak_memory_stats()
         finish = BatchFinisher(model, prior)

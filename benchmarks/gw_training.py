@@ -8,7 +8,6 @@ system with a batch of 8.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import sys
@@ -21,6 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.gw_preset import option_words, real_events
 from benchmarks.result_page import command_line, write_page
 from lightning_itwin import presets
 from lightning_itwin.cli import ItwinCLI
@@ -32,9 +32,8 @@ REFERENCE_BATCHES_PER_S = 1.0  # of the reference system, batches of 256 on an N
 
 def preset_parts(preset: str, changed: Mapping[str, object]) -> tuple[Any, Any]:
     """Make model and datamodule of a preset, changed by the names of its options."""
-    words = [word for name, value in changed.items() for word in (f"--{name}", json.dumps(value).strip('"'))]
     sys.argv = sys.argv[:1]  # the CLI warns of other words
-    arguments = ["--config", str(presets.find(preset)), *words]
+    arguments = ["--config", str(presets.find(preset)), *option_words(changed)]
     cli = ItwinCLI(args=arguments, run=False, save_config_callback=None)
     return cli.model, cli.datamodule
 
@@ -142,8 +141,6 @@ def main() -> None:
     rates = {}
     for name, preset, overrides in steps:
         if preset == "gw_ligo":
-            from benchmarks.gw_preset import real_events
-
             overrides["data.init_args.real_events"] = real_events(arguments.gwosc)
         if cuda:
             torch.cuda.reset_peak_memory_stats(device)

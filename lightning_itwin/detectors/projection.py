@@ -56,11 +56,20 @@ def arrival_delays_s(vertex_m: Tensor, ra_rad: Tensor, dec_rad: Tensor, sidereal
     Returns:
         delays, (B, D); negative where the detector stands towards the source.
     """
-    longitude = ra_rad - sidereal_time_rad
-    to_source = torch.stack(
-        [longitude.cos() * dec_rad.cos(), longitude.sin() * dec_rad.cos(), dec_rad.sin()], dim=-1
-    )
+    return delays_s(vertex_m, unit_vectors(ra_rad - sidereal_time_rad, dec_rad))
+
+
+def delays_s(vertex_m: Tensor, to_source: Tensor) -> Tensor:
+    """Give the delays of ``arrival_delays_s`` for unit vectors to the sources, (..., 3); (..., D)."""
     return -(to_source @ vertex_m.T) / SPEED_OF_LIGHT_M_PER_S
+
+
+def unit_vectors(longitude_rad: Tensor, latitude_rad: Tensor) -> Tensor:
+    """Give unit vectors to points of a sphere, (...) each; (..., 3)."""
+    cosine = latitude_rad.cos()
+    return torch.stack(
+        [longitude_rad.cos() * cosine, longitude_rad.sin() * cosine, latitude_rad.sin()], dim=-1
+    )
 
 
 def time_shift(delay_s: Tensor, first: int, count: int, step_hz: float, dtype: torch.dtype) -> Tensor:

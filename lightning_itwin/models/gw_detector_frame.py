@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_itwin.detectors import Observation, sidereal_time_rad
-from lightning_itwin.detectors.projection import arrival_delays_s
+from lightning_itwin.detectors.projection import delays_s, unit_vectors
 from lightning_itwin.inference import Prior
 
 SKY_AND_TIME = ("ra", "dec", "geocent_time")
@@ -68,17 +68,20 @@ class DetectorFrame(nn.Module):
             becomes, (...).
         """
         ra, dec, time_s = (theta[..., column] for column in self._columns)
-        longitude, latitude = self._turned(ra - self._sidereal_time_rad, dec, self.rotation)
-        time_s = self._inside(time_s + self._delay_s(ra, dec))
+        to_source = unit_vectors(ra - self._sidereal_time_rad, dec)
+        longitude, latitude = _angles(to_source @ self.rotation.T)
+        time_s = self._inside(time_s + delays_s(self.vertex_m, to_source)[..., 0])
         return self._with(theta, longitude, latitude, time_s), _log_cosine(dec) - _log_cosine(latitude)
 
     def from_frame(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Turn parameters of the detectors' frame back; as ``to_frame``."""
         longitude, latitude, time_s = (theta[..., column] for column in self._columns)
-        ra, dec = self._turned(longitude, latitude, self.rotation.T)
-        ra = ra + self._sidereal_time_rad
-        time_s = self._inside(time_s - self._delay_s(ra, dec))
-        return self._with(theta, ra, dec, time_s), _log_cosine(latitude) - _log_cosine(dec)
+        to_source = unit_vectors(longitude, latitude) @ self.rotation
+        ra, dec = _angles(to_source)
+        time_s = self._inside(time_s - delays_s(self.vertex_m, to_source)[..., 0])
+        return self._with(theta, ra + self._sidereal_time_rad, dec, time_s), _log_cosine(
+            latitude
+        ) - _log_cosine(dec)
 
     def _with(self, theta: Tensor, longitude: Tensor, latitude: Tensor, time_s: Tensor) -> Tensor:
         around = torch.remainder(longitude - self._ra_from, 2 * math.pi) + self._ra_from
@@ -90,15 +93,10 @@ class DetectorFrame(nn.Module):
     def _inside(self, time_s: Tensor) -> Tensor:
         return torch.remainder(time_s - self._time_from_s, self._time_range_s) + self._time_from_s
 
-    def _delay_s(self, ra: Tensor, dec: Tensor) -> Tensor:
-        sidereal = torch.full_like(ra, self._sidereal_time_rad)
-        return arrival_delays_s(self.vertex_m, ra, dec, sidereal)[..., 0]
 
-    def _turned(self, longitude: Tensor, latitude: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
-        flat = latitude.cos()
-        direction = torch.stack([flat * longitude.cos(), flat * longitude.sin(), latitude.sin()], dim=-1)
-        x, y, z = (direction @ rotation.T).unbind(-1)
-        return torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))
+def _angles(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    x, y, z = vectors.unbind(-1)
+    return torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))
 
 
 def _check(prior: Prior, names: Sequence[str]) -> None:
@@ -108,22 +106,17 @@ def _check(prior: Prior, names: Sequence[str]) -> None:
             f"reference_frame: detectors needs free {', '.join(SKY_AND_TIME)}, and the prior fixes "
             f"{', '.join(missing)}. Use reference_frame: sky."
         )
+    column = {name: prior.names.index(name) for name in SKY_AND_TIME}
+    turn = float(prior.maximum[column["ra"]] - prior.minimum[column["ra"]])
     uniforms = torch.linspace(0.01, 0.99, 9, dtype=torch.float64)
-    quantiles = prior.rescale(uniforms[:, None].expand(-1, len(prior.names)))
-    ra, dec, time = (quantiles[:, prior.names.index(name)] for name in SKY_AND_TIME)
-    turn = prior.maximum - prior.minimum
-    whole_turn = abs(float(turn[prior.names.index("ra")]) - 2 * math.pi) < 1e-6
-    isotropic = torch.allclose(dec.sin(), 2 * uniforms - 1, atol=1e-6) and _even(ra) and whole_turn
-    if not isotropic or not _even(time):
+    dec = prior.rescale(uniforms[:, None].expand(-1, len(prior.names)))[:, column["dec"]]
+    cosine = torch.allclose(dec.sin(), 2 * uniforms - 1, atol=1e-6)
+    isotropic = cosine and prior.is_uniform("ra") and abs(turn - 2 * math.pi) < 1e-6
+    if not isotropic or not prior.is_uniform("geocent_time"):
         raise ValueError(
             "reference_frame: detectors needs a prior that is isotropic in the sky (ra Uniform over 2 pi, "
             "dec Cosine) and uniform in geocent_time; use reference_frame: sky with any other."
         )
-
-
-def _even(quantiles: Tensor) -> bool:
-    steps = quantiles.diff()
-    return torch.allclose(steps, steps.mean(), rtol=1e-6)
 
 
 def _pole(vertex_DM: Tensor) -> Tensor:

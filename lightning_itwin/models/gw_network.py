@@ -113,8 +113,9 @@ class GWNetwork(nn.Module):
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
         self._fuses = isinstance(self.embedding, FoldedResNet)
+        self._compiles = embedding.compile
         self._records = embedding.compile and embedding.dropout == 0
-        self._embedding_step: RecordedTraining | None = None
+        self._embedding_step: Callable[[Tensor, Tensor | None], Tensor] | None = None
         self._accelerated: Any = None
         self._training_flow: TrainingFlow | None = None
 
@@ -149,7 +150,7 @@ class GWNetwork(nn.Module):
         if len(self.asd_mean):
             scaled_SA = (self.asd_SA - self.asd_mean) / self.asd_scale
             extra = scaled_SA[:1].expand(len(strain), -1) if psd_index is None else scaled_SA[psd_index]
-        if self._records and self.training and strain.device.type == "cuda":
+        if self._compiles and self.training and strain.device.type == "cuda":
             return self._recorded_embedding(strain, extra).float()
         return self.embedding.forward(strain, extra).float()
 
@@ -158,10 +159,9 @@ class GWNetwork(nn.Module):
             # batch norms of several processes ask each other in every step
             if any(isinstance(module, nn.SyncBatchNorm) for module in self.embedding.modules()):
                 self._records = False
-                return self.embedding.forward(strain, extra)
-            step = self._fused_embedding if self._fuses else self.embedding.forward
-            parameters = list(self.embedding.parameters())
-            self._embedding_step = RecordedTraining(step, parameters, self.embedding.buffers)
+            step, parameters = self._fused_embedding, list(self.embedding.parameters())
+            recorded = RecordedTraining(step, parameters, self.embedding.buffers)
+            self._embedding_step = recorded if self._records else step
         return self._embedding_step(strain, extra)
 
     def _fused_embedding(self, strain: Tensor, extra: Tensor | None) -> Tensor:
