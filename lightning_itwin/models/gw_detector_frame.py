@@ -79,9 +79,8 @@ class DetectorFrame(nn.Module):
         to_source = unit_vectors(longitude, latitude) @ self.rotation
         ra, dec = _angles(to_source)
         time_s = self._inside(time_s - delays_s(self.vertex_m, to_source)[..., 0])
-        return self._with(theta, ra + self._sidereal_time_rad, dec, time_s), _log_cosine(
-            latitude
-        ) - _log_cosine(dec)
+        turned = self._with(theta, ra + self._sidereal_time_rad, dec, time_s)
+        return turned, _log_cosine(latitude) - _log_cosine(dec)
 
     def _with(self, theta: Tensor, longitude: Tensor, latitude: Tensor, time_s: Tensor) -> Tensor:
         around = torch.remainder(longitude - self._ra_from, 2 * math.pi) + self._ra_from
