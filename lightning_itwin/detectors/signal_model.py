@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_itwin.cuda_graph import record
+from lightning_itwin.cuda_graph import RecordedFunction
 from lightning_itwin.detectors.observation import Observation
 from lightning_itwin.detectors.projection import antenna_patterns, arrival_delays_s, time_shift
 from lightning_itwin.detectors.sidereal_time import sidereal_rate_rad_per_s, sidereal_time_rad
@@ -140,19 +139,13 @@ class SignalModel:
 class RecordedSignals:
     """The signals of a ``SignalModel``; on a GPU from one CUDA graph, a thousand small launches in one.
 
-    The graph is recorded for the largest batch that came yet; fewer binaries take as long. A copy records
-    its own.
-
     Args:
         model: whose signals; one that is not ``recordable`` is asked itself.
     """
 
     def __init__(self, model: SignalModel) -> None:
         self.model = model
-        self._batch = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"model": self.model, "_batch": 0}
+        self._recorded = RecordedFunction(self._of_columns)
 
     def audible(self, binary: Binary, psd_index: Tensor | None = None) -> Tensor:
         """Give the whitened signals as ``SignalModel.audible`` does.
@@ -162,21 +155,15 @@ class RecordedSignals:
         """
         if not self.model.recordable:
             return self.model.audible(binary, psd_index)
-        count = len(binary)
-        columns = torch.stack([getattr(binary, field.name) for field in fields(Binary)])
+        columns = torch.stack([getattr(binary, field.name) for field in fields(Binary)], dim=1)
         if psd_index is None:
-            psd_index = torch.zeros(count, dtype=torch.int64, device=columns.device)
-        if count > self._batch:
-            self._record(columns, psd_index.clone())
-        self._columns[:, :count] = columns
-        self._psd_index[:count] = psd_index
-        self._graph.replay()
-        return self._signals[:count]
+            psd_index = torch.zeros(len(binary), dtype=torch.int64, device=columns.device)
+        return self._recorded(columns, psd_index)
 
-    def _record(self, columns: Tensor, psd_index: Tensor) -> None:
-        self._columns, self._psd_index, self._batch = columns, psd_index, len(psd_index)
-        binary = Binary(**{field.name: row for field, row in zip(fields(Binary), columns)})
-        self._graph, self._signals = record(lambda: self.model.audible(binary, psd_index), columns.device)
+    def _of_columns(self, columns: Tensor, psd_index: Tensor) -> Tensor:
+        values = columns.unbind(dim=1)
+        binary = Binary(**{field.name: value for field, value in zip(fields(Binary), values)})
+        return self.model.audible(binary, psd_index)
 
 
 def _check_index(psd_index: Tensor | None, sets: int) -> None:

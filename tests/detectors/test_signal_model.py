@@ -196,7 +196,7 @@ def test_a_graph_can_record_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recorded_signals_are_the_same_for_full_and_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning_itwin.detectors.signal_model.record", stand_in_graph.record)
+    monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_function.record", stand_in_graph.record)
     model = SignalModel(
         make_waveform("IMRPhenomPv2"), Observation(settings("triangle", psds=["ET_D", "CE_psd.txt"]))
     )
@@ -225,11 +225,11 @@ def test_on_a_gpu_recorded_signals_are_those_of_the_cpu() -> None:
 
 
 def test_a_copy_of_recorded_signals_records_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning_itwin.detectors.signal_model.record", stand_in_graph.record)
+    monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_function.record", stand_in_graph.record)
     monkeypatch.setattr(SignalModel, "recordable", True)
     recorded = RecordedSignals(SignalModel(make_waveform("IMRPhenomPv2"), Observation(settings("triangle"))))
     binary = draw_binaries(2, seed=1)
     wanted = recorded.audible(binary)
     copied = copy.deepcopy(recorded)
-    assert "_graph" not in vars(copied)
+    assert copied._recorded is not recorded._recorded
     torch.testing.assert_close(copied.audible(binary), wanted)

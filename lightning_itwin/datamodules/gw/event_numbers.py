@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from lightning_itwin.inference.event_uniforms import event_uniforms
 
 
+@lru_cache(maxsize=1024)  # batches of an epoch have all but the last part in common
 def derived_seed(seed: int, *purpose: str | int) -> int:
     """Give a seed for one purpose, independent of those for others.
 
@@ -25,9 +27,10 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
     >>> derived_seed(1, "val") == derived_seed(1, "val"), derived_seed(1, "val") == derived_seed(1, "test")
     (True, False)
     """
-    for part in purpose:
-        seed = int(_seeds([zlib.crc32(str(part).encode())], seed)[0])
-    return seed
+    if not purpose:
+        return seed
+    *before, part = purpose
+    return int(_seeds([zlib.crc32(str(part).encode())], derived_seed(seed, *before))[0])
 
 
 def noise_seeds(events: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
@@ -37,6 +40,8 @@ def noise_seeds(events: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
 
 def psd_indices(events: Sequence[int] | np.ndarray, seed: int, psds: int) -> np.ndarray:
     """Draw one of several PSD sets for each event, (N,) int64."""
+    if psds == 1:
+        return np.zeros(len(events), dtype=np.int64)
     uniforms = event_uniforms(events, 1, derived_seed(seed, "psd"))
     return np.minimum((uniforms[:, 0] * psds).astype(np.int64), psds - 1)
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_itwin.cuda_graph import RecordedFunction
 from lightning_itwin.datamodules.gw.batch import GWBatch
 from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
 from lightning_itwin.datamodules.gw.simulation import events_at_once
-from lightning_itwin.detectors import RecordedSignals, SignalModel
+from lightning_itwin.detectors import SignalModel
 from lightning_itwin.inference import Prior
 from lightning_itwin.waveforms import Binary
 
@@ -24,6 +25,8 @@ _ROLL_OFF_S = 0.2
 
 class BatchFinisher:
     """Makes batches of their inputs on one device; nothing in it waits for the device.
+
+    On a GPU signals come from one CUDA graph where they can.
 
     Args:
         signal_model: of signals that are simulated, on that device.
@@ -35,7 +38,10 @@ class BatchFinisher:
         self.observation = signal_model.observation
         self.prior = prior
         self.bank = bank
-        self._signals = RecordedSignals(signal_model)
+        self._model = signal_model
+        self._simulated = RecordedFunction(self._simulate) if signal_model.recordable else self._simulate
+        on_gpu = self.observation.device.type == "cuda"
+        self._from_bank = RecordedFunction(self._simulate) if on_gpu else self._simulate
 
     @torch.no_grad()
     def __call__(self, inputs: EventInputs) -> GWBatch:
@@ -51,9 +57,12 @@ class BatchFinisher:
                 return GWBatch(inputs.record, inputs.theta, inputs.psd_index)
             return GWBatch(self._whitened(inputs), inputs.theta, inputs.psd_index)
         events = len(inputs.theta)
-        at_once = events_at_once(self.observation) if device.type == "cpu" else events
+        if device.type != "cpu":
+            strain = self.observation.to_series(self._noisy(inputs, slice(None), noise))
+            return GWBatch(strain, inputs.theta, inputs.psd_index)
+        at_once = events_at_once(self.observation)
         shape = (events, self.observation.num_detectors, self.observation.samples)
-        strain = torch.empty(shape, dtype=torch.float32, device=device)
+        strain = torch.empty(shape, dtype=torch.float32)
         for begin in range(0, events, at_once):
             part = slice(begin, min(begin + at_once, events))
             strain[part] = self.observation.to_series(self._noisy(inputs, part, noise))
@@ -63,13 +72,18 @@ class BatchFinisher:
         # whitened signals of some events of a batch, up to where there are any, (B, D, at most F) complex64
         if inputs.record is not None:
             return inputs.record[part]
-        binary = Binary.from_table(*self.prior.with_fixed(inputs.theta[part]))
-        psd_index = inputs.psd_index[part]
+        theta, psd_index = inputs.theta[part], inputs.psd_index[part]
         if inputs.bank_row is not None and self.bank is not None:
-            model = copy.copy(self._signals.model)
-            model.waveform = self.bank.at(inputs.bank_row[part])
-            return model.audible(binary, psd_index)
-        return self._signals.audible(binary, psd_index)
+            return self._from_bank(theta, psd_index, inputs.bank_row[part])
+        return self._simulated(theta, psd_index)
+
+    def _simulate(self, theta: Tensor, psd_index: Tensor, bank_row: Tensor | None = None) -> Tensor:
+        binary = Binary.from_table(*self.prior.with_fixed(theta))
+        if bank_row is None or self.bank is None:
+            return self._model.audible(binary, psd_index)
+        model = copy.copy(self._model)
+        model.waveform = self.bank.at(bank_row)
+        return model.audible(binary, psd_index)
 
     def _noisy(self, inputs: EventInputs, part: slice, noise: torch.Generator | np.ndarray | None) -> Tensor:
         signals = self._audible(inputs, part)

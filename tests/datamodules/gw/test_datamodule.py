@@ -6,10 +6,13 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lightning_itwin.cuda_graph import RecordedFunction
 from lightning_itwin.datamodules.gw import EventData, GWDataModule
 from lightning_itwin.datamodules.gw.shard_format import ShardError
 from lightning_itwin.datamodules.gw.simulate import simulate
+from lightning_itwin.detectors import SignalModel
 from lightning_itwin.waveforms import Binary
+from tests import stand_in_graph
 from tests.datamodules.gw.small import OBSERVATION, WAVEFORM, data_set
 
 SIMULATED = EventData(train_events=64, val_events=21, test_events=10)
@@ -282,3 +285,36 @@ def test_a_missing_folder_is_told():
 def test_psds_of_real_events_need_real_events():
     with pytest.raises(ValueError, match="needs real_events"):
         GWDataModule(dataclasses.replace(OBSERVATION, psds=["real_events"])).setup()
+
+
+@pytest.mark.parametrize("bank_events", [0, 24])
+def test_batches_from_a_graph_are_the_same(monkeypatch, bank_events):
+    monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_function.record", stand_in_graph.record)
+    monkeypatch.setattr(SignalModel, "_evaluated", lambda model, binary: model.num_audible)  # as on a GPU
+    events = dataclasses.replace(SIMULATED, bank_events=bank_events)
+    module = simulated(events, waveform="IMRPhenomPv2")
+    module.setup()
+    batches = [*module.train_dataloader(), *module.val_dataloader()]
+    assert {len(inputs.theta) for inputs in batches} == {16, 5}
+    plain = [module.finish(inputs) for inputs in batches]
+    (finisher,) = module._finishers.values()
+    finisher._simulated = RecordedFunction(finisher._simulate)
+    finisher._from_bank = RecordedFunction(finisher._simulate)
+    assert same([module.finish(inputs) for inputs in batches], plain)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bank_events", [0, 24])
+def test_on_a_gpu_batches_come_from_graphs_and_are_those_of_the_cpu(bank_events):
+    events = dataclasses.replace(SIMULATED, bank_events=bank_events)
+    module = simulated(events, waveform="IMRPhenomPv2")
+    module.setup()
+    for inputs in [*module.train_dataloader(), *module.val_dataloader()]:
+        quiet = inputs._replace(noise_seed=None)
+        wanted = module.finish(quiet).strain
+        moved = module.transfer_batch_to_device(quiet, torch.device("cuda"), 0)
+        found = module.finish(moved).strain.cpu()
+        assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+        noisy = module.finish(moved._replace(noise_seed=inputs.noise_seed)).strain.cpu()
+        spectrum = module.observation.to_spectrum(noisy - found)
+        assert torch.view_as_real(spectrum).var().item() == pytest.approx(1.0, rel=0.05)

@@ -1,0 +1,61 @@
+"""RecordedFunction: a function of tables without gradients as one CUDA graph."""
+
+# B rows
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_itwin.cuda_graph.recording import record
+
+
+class RecordedFunction:
+    """A function whose many small launches are replayed as one.
+
+    The graph is recorded for the largest number of rows that came yet; fewer take as long. A copy records
+    its own. Where recording fails the function itself is called, with a warning.
+
+    Args:
+        function: of tensors on one CUDA device with B rows each; gives one with B rows, each of its own row
+            alone. It draws no random numbers, waits for nothing and copies nothing from the host.
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        self._function = function
+        self._rows = 0
+        self._fails = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RecordedFunction, (self._function,)
+
+    @torch.no_grad()
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Give the function of inputs that are alike from call to call but for B.
+
+        Returns:
+            B rows; the next call writes over them.
+        """
+        rows = len(inputs[0])
+        if rows > self._rows and not self._fails:
+            self._record(inputs)
+        if self._fails:
+            return self._function(*inputs)
+        for to, of in zip(self._inputs, inputs):
+            (to if rows == self._rows else to[:rows]).copy_(of)
+        self._graph.replay()
+        return self._output if rows == self._rows else self._output[:rows]
+
+    def _record(self, inputs: Sequence[Tensor]) -> None:
+        self._inputs, self._rows = [each.clone() for each in inputs], len(inputs[0])
+        try:
+            self._graph, self._output = record(lambda: self._function(*self._inputs), inputs[0].device)
+        except RuntimeError as error:
+            self._fails = True
+            reason = str(error).splitlines()[0]
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            warnings.warn(f"{name} is not recorded, and slower: {reason}", stacklevel=3)
