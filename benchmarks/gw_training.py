@@ -87,18 +87,22 @@ class Step:
         self.optimizer.step()
 
 
-def timed_ms(part: Callable[[], None], repeats: int, device: torch.device) -> float:
-    """Median time of a part; on a GPU of several in a row, waited for once, as a training does."""
+def timed_ms(part: Callable[[], None], repeats: int, device: torch.device) -> tuple[float, float]:
+    """Median time of a part, and that until the host is through with it.
+
+    On a GPU of several in a row, waited for once, as a training does.
+    """
     in_a_row = 10 if device.type == "cuda" else 1
-    spans = []
+    spans, host_spans = [], []
     for _ in range(repeats + 1):
         begin = time.perf_counter()
         for _ in range(in_a_row):
             part()
+        host_spans.append((time.perf_counter() - begin) / in_a_row)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         spans.append((time.perf_counter() - begin) / in_a_row)
-    return 1e3 * statistics.median(spans[1:])
+    return 1e3 * statistics.median(spans[1:]), 1e3 * statistics.median(host_spans[1:])
 
 
 def memory_gib(device: torch.device) -> float:
@@ -146,7 +150,7 @@ def main() -> None:
             torch.cuda.reset_peak_memory_stats(device)
         step = Step(preset, overrides, device)
         parts = (step.simulate, step.embedding, step.flow, step.update, step.whole)
-        spans = [timed_ms(part, arguments.repeats, device) for part in parts]
+        spans, host_spans = zip(*(timed_ms(part, arguments.repeats, device) for part in parts))
         rates[name] = 1e3 / spans[-1]
         parameters = sum(parameter.numel() for parameter in step.network.parameters()) / 1e6
         cells = " | ".join(f"{span:.1f} ms" for span in spans)
@@ -154,6 +158,9 @@ def main() -> None:
             f"| {name} | {len(step.batch.theta)} | {parameters:.1f}e6 | {cells} | {rates[name]:.2f} | "
             f"{memory_gib(device):.1f} GiB |"
         )
+        if cuda:
+            cells = " | ".join(f"{span:.1f} ms" for span in host_spans)
+            lines.append(f"| thereof the host | | | {cells} | | |")
     lines += ["", "Embedding and flow with their backward passes; the step with its simulation."]
     if cuda and arguments.batch_size == 256:
         told = (f"{name} {rate / REFERENCE_BATCHES_PER_S:.1f}" for name, rate in rates.items())
