@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,15 +23,20 @@ class RecordedFunction:
     Args:
         function: of tensors on one CUDA device with B rows each; gives one with B rows, each of its own row
             alone. It draws no random numbers, waits for nothing and copies nothing from the host.
+        buffers: gives those that it reads and that may move between calls, with their module.
     """
 
-    def __init__(self, function: Callable[..., Tensor]) -> None:
+    def __init__(
+        self, function: Callable[..., Tensor], buffers: Callable[[], Iterable[Tensor]] = tuple
+    ) -> None:
         self._function = function
+        self._buffers = buffers
+        self._where: list[int] = []
         self._rows = 0
         self._fails = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RecordedFunction, (self._function,)
+        return RecordedFunction, (self._function, self._buffers)
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -41,7 +46,9 @@ class RecordedFunction:
             B rows; the next call writes over them.
         """
         rows = len(inputs[0])
-        if rows > self._rows and not self._fails:
+        where = [buffer.data_ptr() for buffer in self._buffers()]
+        if (rows > self._rows or where != self._where) and not self._fails:
+            self._where = where
             self._record(inputs)
         if self._fails:
             return self._function(*inputs)

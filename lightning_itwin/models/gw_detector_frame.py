@@ -15,7 +15,7 @@ from lightning_itwin.detectors.projection import delays_s, unit_vectors
 from lightning_itwin.inference import Prior
 
 SKY_AND_TIME = ("ra", "dec", "geocent_time")
-_ONE_SITE_M = 100e3  # detectors nearer to each other than this tell no direction by their delays
+ONE_SITE_M = 100e3  # detectors nearer to each other than this tell no direction by their delays
 _SMALLEST_COSINE = 1e-12
 
 
@@ -70,7 +70,7 @@ class DetectorFrame(nn.Module):
         ra, dec, time_s = (theta[..., column] for column in self._columns)
         to_source = unit_vectors(ra - self._sidereal_time_rad, dec)
         longitude, latitude = _angles(to_source @ self.rotation.T)
-        time_s = self._inside(time_s + delays_s(self.vertex_m, to_source)[..., 0])
+        time_s = self.inside(time_s + delays_s(self.vertex_m, to_source)[..., 0])
         return self._with(theta, longitude, latitude, time_s), _log_cosine(dec) - _log_cosine(latitude)
 
     def from_frame(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ class DetectorFrame(nn.Module):
         longitude, latitude, time_s = (theta[..., column] for column in self._columns)
         to_source = unit_vectors(longitude, latitude) @ self.rotation
         ra, dec = _angles(to_source)
-        time_s = self._inside(time_s - delays_s(self.vertex_m, to_source)[..., 0])
+        time_s = self.inside(time_s - delays_s(self.vertex_m, to_source)[..., 0])
         turned = self._with(theta, ra + self._sidereal_time_rad, dec, time_s)
         return turned, _log_cosine(latitude) - _log_cosine(dec)
 
@@ -89,7 +89,8 @@ class DetectorFrame(nn.Module):
             columns[column] = values
         return torch.stack(columns, dim=-1)
 
-    def _inside(self, time_s: Tensor) -> Tensor:
+    def inside(self, time_s: Tensor) -> Tensor:
+        """Let a time that lies outside of its prior come in at the other end."""
         return torch.remainder(time_s - self._time_from_s, self._time_range_s) + self._time_from_s
 
 
@@ -121,7 +122,7 @@ def _check(prior: Prior, names: Sequence[str]) -> None:
 def _pole(vertex_DM: Tensor) -> Tensor:
     baselines = vertex_DM[:, None] - vertex_DM[None]
     lengths = baselines.norm(dim=-1)
-    if float(lengths.max()) < _ONE_SITE_M:
+    if float(lengths.max()) < ONE_SITE_M:
         return vertex_DM[0]
     first, second = divmod(int(lengths.argmax()), len(vertex_DM))
     return baselines[first, second]

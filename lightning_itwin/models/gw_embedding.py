@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_itwin.detectors.projection import time_shift
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSettings:
@@ -32,6 +34,8 @@ class EmbeddingSettings:
         hidden_features: width of the dense network behind the singular vectors.
         num_blocks: its residual blocks.
         dropout: in its blocks.
+        align_arrivals: shift the series of each site by the time of arrival that matched filters find in it
+            (``ArrivalFinder``), and learn times from there on: for a prior that leaves the time free.
         compile: when it trains on a GPU, let ``torch.compile`` fuse the ResNet, half a minute once, and
             record the steps as CUDA graphs, which needs a dropout of 0 and batch norms of one process.
 
@@ -48,6 +52,7 @@ class EmbeddingSettings:
     hidden_features: int = 512
     num_blocks: int = 3
     dropout: float = 0.0
+    align_arrivals: bool = False
     compile: bool = True
 
     def __post_init__(self) -> None:
@@ -91,7 +96,7 @@ class FoldedResNet(nn.Module):
         num_detectors: channels D of the image.
         samples: T.
         settings: width, context features, and the kind: lean or not.
-        extra_features: features of the PSD that the head is given beside the image's.
+        extra_features: features that the head is given beside the image's.
 
     Reference:
         He et al. 2016, arXiv:1512.03385, table 1: the 18-layer network, here narrower and, unless lean,
@@ -126,8 +131,14 @@ class FoldedResNet(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, strain: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Embed strain, (B, D, T), and features of the PSD, (B, E), to (B, context features)."""
+    def forward(self, strain: Tensor, extra: Tensor | None = None, late: Tensor | None = None) -> Tensor:
+        """Embed strain, (B, D, T), and features beside it, (B, E), to (B, context features).
+
+        ``late`` is that of ``SpectrumProjection``.
+        """
+        if late is not None:
+            spectrum = shifted_back(torch.fft.rfft(strain.float()), late, 0)
+            strain = torch.fft.irfft(spectrum, strain.shape[-1])
         image = strain.unflatten(-1, self.shape).contiguous(memory_format=torch.channels_last)
         features = self.image(image)
         return self.head(_beside(features, extra))
@@ -249,14 +260,38 @@ class SpectrumProjection(nn.Module):
         with torch.no_grad():
             self.weight.copy_(weight)
 
-    def forward(self, strain: Tensor) -> Tensor:
-        """Project whitened series, (B, D, T), to (B, C * 2 N)."""
+    def forward(self, strain: Tensor, late: Tensor | None = None) -> Tensor:
+        """Project whitened series.
+
+        Args:
+            strain: (B, D, T).
+            late: how much later than others each series is, as a share of its length, (B, D) float64; it is
+                shifted back by so much. None: not at all.
+
+        Returns:
+            (B, C * 2 N).
+        """
         with torch.autocast(strain.device.type, enabled=False):  # no FFT in bfloat16
             scale = math.sqrt(2 / strain.shape[-1])
-            mixed = torch.einsum("cd,bdt->bct", self.mixing_CD, strain.float())
-            spectrum = torch.fft.rfft(mixed)[..., self.bins[0] : self.bins[1]] * scale
+            if late is None:
+                mixed = torch.einsum("cd,bdt->bct", self.mixing_CD, strain.float())
+                spectrum = torch.fft.rfft(mixed)[..., self.bins[0] : self.bins[1]] * scale
+            else:
+                spectrum = torch.fft.rfft(strain.float())[..., self.bins[0] : self.bins[1]] * scale
+                spectrum = self.channels(shifted_back(spectrum, late, self.bins[0]))
             parts_CBF = torch.cat([spectrum.real, spectrum.imag], dim=-1).transpose(0, 1)
         return torch.bmm(parts_CBF, self.weight).transpose(0, 1).flatten(1)
+
+
+def shifted_back(spectra: Tensor, late: Tensor, first: int) -> Tensor:
+    """Shift series that are late.
+
+    Args:
+        spectra: bins of their Fourier transforms, (..., F) complex64.
+        late: by how much, as a share of their length, (...) float64.
+        first: number of the first bin.
+    """
+    return spectra * time_shift(-late, first, spectra.shape[-1], 1.0, spectra.dtype)
 
 
 def _beside(features: Tensor, extra: Tensor | None) -> Tensor:
@@ -270,7 +305,7 @@ class SVDEmbedding(nn.Module):
         detectors: names.
         bins: first and last bin (behind it) that the spectrum has.
         settings: sizes.
-        extra_features: features of the PSD that the dense network is given beside the projection.
+        extra_features: features that the dense network is given beside the projection.
     """
 
     def __init__(
@@ -290,9 +325,12 @@ class SVDEmbedding(nn.Module):
             nn.Linear(width, settings.context_features),
         )
 
-    def forward(self, strain: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Embed strain, (B, D, T), and features of the PSD, (B, E), to (B, context features)."""
-        features = self.projection(strain)
+    def forward(self, strain: Tensor, extra: Tensor | None = None, late: Tensor | None = None) -> Tensor:
+        """Embed strain, (B, D, T), and features beside it, (B, E), to (B, context features).
+
+        ``late`` is that of ``SpectrumProjection``.
+        """
+        features = self.projection(strain, late)
         return self.dense(_beside(features, extra))
 
 
@@ -328,7 +366,7 @@ def make_embedding(
         detectors: names of the D detectors.
         samples: T of their series.
         bins: first and last bin (behind it) of the band in the series' real Fourier transform.
-        extra_features: features of the PSD beside the strain.
+        extra_features: features beside the strain.
 
     Raises:
         ValueError: the series cannot be folded.

@@ -79,7 +79,7 @@ class GWEstimator(LightningModule):
                 )
             self._build(self._given)
             if stage == "fit" and self.trainer.ckpt_path is None:
-                self._network.start_from_signals(datamodule.signals)
+                self._network.start_from_signals(datamodule.signals, self._given)
         elif self._given is not None:
             self._compare(self._given)
 

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightning_itwin.cuda_graph import RecordedTraining
+from lightning_itwin.cuda_graph import RecordedFunction, RecordedTraining
+from lightning_itwin.detectors import Observation
 from lightning_itwin.flows import TrainingFlow, accelerate, fast_training, neural_spline_flow
 from lightning_itwin.inference import Prior
+from lightning_itwin.models.gw_arrivals import ArrivalFinder, TimeFromArrival
 from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_coordinates import GaussianCoordinates
 from lightning_itwin.models.gw_detector_frame import DetectorFrame
@@ -25,12 +27,15 @@ from lightning_itwin.models.gw_embedding import (
     FoldedResNet,
     SVDEmbedding,
     make_embedding,
+    shifted_back,
     singular_vectors,
 )
 from lightning_itwin.models.gw_settings import FlowSettings, ReferenceFrame
 
 _SMALLEST_ASD_SPREAD = 0.05
 _SIGNALS_FOR_BASIS = 2048
+_SIGNALS_AT_ONCE = 256
+_LOUD_SNR = 15.0
 
 
 class Densities(NamedTuple):
@@ -104,18 +109,24 @@ class GWNetwork(nn.Module):
             )
         if last <= observation.first:
             raise ValueError("svd_maximum_frequency_hz lies below the band.")
+        self.arrivals = ArrivalFinder(observation, prior) if embedding.align_arrivals else None
+        self._duration_s = observation.settings.duration_s
+        self._time = None
+        if self.arrivals is not None and "geocent_time" in self.names:
+            self._time = TimeFromArrival(self.coordinates, self.names.index("geocent_time"), self.frame)
         self.embedding = make_embedding(
             embedding,
             detectors=observation.names,
             samples=observation.samples,
             bins=(observation.first, last),
-            extra_features=asd.shape[1],
+            extra_features=asd.shape[1] + (0 if self.arrivals is None else self.arrivals.num_features),
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
         self._fuses = isinstance(self.embedding, FoldedResNet)
         self._compiles = embedding.compile
         self._records = embedding.compile and embedding.dropout == 0
-        self._embedding_step: Callable[[Tensor, Tensor | None], Tensor] | None = None
+        self._embedding_step: Callable[..., Tensor] | None = None
+        self._find: Callable[[Tensor, Tensor], Tensor] | None = None
         self._accelerated: Any = None
         self._training_flow: TrainingFlow | None = None
 
@@ -123,18 +134,41 @@ class GWNetwork(nn.Module):
         """Let ``psd_index`` count the sets of PSDs of other data, which are near those of the training."""
         asd = conditions.banded_asds().to(self.asd_mean.device)
         self.asd_SA = asd if len(self.asd_mean) else asd[:, :0]
+        if self.arrivals is not None:
+            self.arrivals.read_noise_of(conditions.made_observation)
 
-    def start_from_signals(self, signals: Callable[[int], Tensor]) -> None:
-        """Set the projection of an embedding that has one to the singular vectors of signals.
+    def start_from_signals(self, signals: Callable[[int], Tensor], conditions: GWConditions) -> None:
+        """Set the projection of an embedding that has one to singular vectors of signals, and the templates.
 
         Args:
             signals: simulates so many whitened spectra without noise, (num, D, F) complex; not asked
                 where there is no projection.
+            conditions: of the data, as they were given to make the network.
         """
-        if isinstance(self.embedding, SVDEmbedding):
-            projection = self.embedding.projection
-            in_band = signals(_SIGNALS_FOR_BASIS)[..., : projection.bins[1] - projection.bins[0]]
-            projection.start_from(singular_vectors(projection.channels(in_band), projection.components))
+        observation = conditions.made_observation
+        if self.arrivals is not None:
+            waveform = conditions.made_signal_model.waveform
+            self.arrivals.start_from(waveform, conditions.made_prior, observation.frequency_hz)
+        if not isinstance(self.embedding, SVDEmbedding):
+            return
+        projection = self.embedding.projection
+        spectra = signals(_SIGNALS_FOR_BASIS)
+        if self.arrivals is not None:
+            spectra = self._aligned(spectra, observation)
+        in_band = spectra[..., : projection.bins[1] - projection.bins[0]]
+        projection.start_from(singular_vectors(projection.channels(in_band), projection.components))
+
+    def _aligned(self, spectra: Tensor, observation: Observation) -> Tensor:
+        # signals that are all as loud, shifted as they are found in noise
+        assert self.arrivals is not None
+        generator = torch.Generator().manual_seed(0)
+        aligned = []
+        for some in spectra.split(_SIGNALS_AT_ONCE):
+            signal = _LOUD_SNR * some / some.abs().square().sum(dim=(1, 2), keepdim=True).sqrt()
+            noisy = observation.to_series(signal + observation.noise(len(some), generator))
+            late = self.arrivals.of_detectors(self.arrivals(noisy)) / self._duration_s
+            aligned.append(shifted_back(signal, late, observation.first))
+        return torch.cat(aligned)
 
     def forward(self, strain: Tensor, psd_index: Tensor | None = None) -> Tensor:
         """Embed whitened strain.
@@ -146,15 +180,37 @@ class GWNetwork(nn.Module):
         Returns:
             Context of the flow, (B, C) float32.
         """
-        extra = None
+        return self._embedded(strain, psd_index)[0]
+
+    def _embedded(self, strain: Tensor, psd_index: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        # the flow's context, and the time's coordinate at the arrivals that were found, (B,)
+        extra = late = arrival = None
         if len(self.asd_mean):
             scaled_SA = (self.asd_SA - self.asd_mean) / self.asd_scale
             extra = scaled_SA[:1].expand(len(strain), -1) if psd_index is None else scaled_SA[psd_index]
-        if self._compiles and self.training and strain.device.type == "cuda":
-            return self._recorded_embedding(strain, extra).float()
-        return self.embedding.forward(strain, extra).float()
+        fast = self._compiles and self.training and strain.device.type == "cuda"
+        if self.arrivals is not None:
+            arrivals = self._found(strain, psd_index, fast)
+            late = self.arrivals.of_detectors(arrivals) / self._duration_s
+            first = arrivals[:, 0, 0]
+            if self._time is not None:
+                first = arrival = self._time.coordinate(first)
+            told = self.arrivals.features(arrivals, first)
+            extra = told if extra is None else torch.cat([extra, told], dim=1)
+        embed = self._recorded_embedding if fast else self.embedding.forward
+        return embed(strain, extra, late).float(), arrival
 
-    def _recorded_embedding(self, strain: Tensor, extra: Tensor | None) -> Tensor:
+    def _found(self, strain: Tensor, psd_index: Tensor | None, fast: bool) -> Tensor:
+        assert self.arrivals is not None
+        if not fast or not self._records:
+            return self.arrivals(strain, psd_index)
+        if self._find is None:
+            self._find = RecordedFunction(self.arrivals.forward, self.arrivals.buffers)
+        if psd_index is None:
+            psd_index = torch.zeros(len(strain), dtype=torch.int64, device=strain.device)
+        return self._find(strain, psd_index).clone()
+
+    def _recorded_embedding(self, strain: Tensor, extra: Tensor | None, late: Tensor | None = None) -> Tensor:
         if self._embedding_step is None:
             # batch norms of several processes ask each other in every step
             if any(isinstance(module, nn.SyncBatchNorm) for module in self.embedding.modules()):
@@ -162,19 +218,19 @@ class GWNetwork(nn.Module):
             step, parameters = self._fused_embedding, list(self.embedding.parameters())
             recorded = RecordedTraining(step, parameters, self.embedding.buffers)
             self._embedding_step = recorded if self._records else step
-        return self._embedding_step(strain, extra)
+        return self._embedding_step(strain, extra, late)
 
-    def _fused_embedding(self, strain: Tensor, extra: Tensor | None) -> Tensor:
+    def _fused_embedding(self, strain: Tensor, extra: Tensor | None, late: Tensor | None) -> Tensor:
         if not self._fuses:
-            return self.embedding.forward(strain, extra)
+            return self.embedding.forward(strain, extra, late)
         if self.embedding._compiled_call_impl is None:
             self.embedding.compile(dynamic=False)
         try:
-            return self.embedding(strain, extra)
+            return self.embedding(strain, extra, late)
         except torch._dynamo.exc.TorchDynamoException as error:
             self._fuses = False
             warnings.warn(f"The embedding is not compiled: {str(error).splitlines()[0]}", stacklevel=2)
-            return self.embedding.forward(strain, extra)
+            return self.embedding.forward(strain, extra, late)
 
     def log_prob(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Tensor:
         """Give the log density of parameters, one row an event.
@@ -188,13 +244,14 @@ class GWNetwork(nn.Module):
             log q in the parameters' own units, (B,).
         """
         z, log_slope = self.to_coordinates(theta)
-        context = self(strain, psd_index)
+        context, arrival = self._embedded(strain, psd_index)
+        x, log_scale = self._from_arrival(z, arrival)
         # Splines in bfloat16 are no splines any more.
         with torch.autocast(strain.device.type, enabled=False):
-            return self._fast.log_prob(z.float(), context) + log_slope
+            return self._fast.log_prob(x.float(), context) + log_scale + log_slope
 
     def to_coordinates(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Map parameters to those of the flow.
+        """Map parameters to those of the flow, before a time is seen from its arrival.
 
         Args:
             theta: all free parameters of the prior, of which the flow takes its own, (B, free) float64.
@@ -209,13 +266,19 @@ class GWNetwork(nn.Module):
         z, log_slope = self.coordinates.to_coordinates(turned)
         return z, log_slope + log_volume
 
+    def _from_arrival(self, z: Tensor, arrival: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self._time is None or arrival is None:
+            return z, z.new_zeros(len(z))
+        return self._time.to_flow(z, arrival)
+
     def densities(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Densities:
         """Say where true parameters lie in the flow's distribution; arguments as ``log_prob``."""
         z, log_slope = self.to_coordinates(theta)
-        context = self(strain, psd_index)
+        context, arrival = self._embedded(strain, psd_index)
+        x, log_scale = self._from_arrival(z, arrival)
         with torch.autocast(strain.device.type, enabled=False):
-            log_prob = self._fast.log_prob(z.float(), context).double()
-            noise = self.flow.transform_to_noise(z.float(), context)
+            log_prob = self._fast.log_prob(x.float(), context).double() + log_scale
+            noise = self.flow.transform_to_noise(x.float(), context)
         features = z.shape[-1]
         log_prior = -0.5 * z.square().sum(dim=-1) - 0.5 * features * math.log(2 * math.pi)
         half_square = noise.double().square().sum(dim=-1) / 2
@@ -254,18 +317,22 @@ class GWNetwork(nn.Module):
         training = self.training
         self.eval()
         try:
-            context = self(strain, psd_index)
+            context, arrival = self._embedded(strain, psd_index)
             if self._accelerated is None:
                 self._accelerated = accelerate(self.flow)
             with torch.autocast(strain.device.type, enabled=False):
                 z, log_prob = self._accelerated.sample_and_log_prob(num_samples, context, generator=generator)
         finally:
             self.train(training)
+        log_prob = log_prob.double()
+        if self._time is not None and arrival is not None:
+            z, log_scale = self._time.from_flow(z.double(), arrival[:, None])
+            log_prob = log_prob - log_scale
         theta, log_slope = self.coordinates.to_parameters(z)
         if self.frame is not None:
             theta, log_volume = self.frame.from_frame(theta)
             log_slope = log_slope + log_volume
-        return theta, log_prob.double() - log_slope
+        return theta, log_prob - log_slope
 
 
 def _coordinates(prior: Prior, columns: list[int]) -> GaussianCoordinates:

@@ -34,6 +34,17 @@ POSTERIORS = PosteriorSettings(
     published={"GW000001": {"chirp_mass": 31.4}},
 )
 
+SKY = """
+dec = Cosine(name='dec')
+geocent_time = Uniform(minimum=-0.1, maximum=0.1)
+"""
+WHOLE_SKY = PRIOR.replace("dec = 0.3\n", "") + SKY
+ALIGNED = dataclasses.replace(EMBEDDING, align_arrivals=True)
+
+
+def embedding_of(kind, **changed):
+    return EmbeddingSettings(kind=kind, hidden_features=16, context_features=4, **changed)
+
 
 def made(**changed):
     seed_everything(0, verbose=False)
@@ -288,9 +299,11 @@ def test_the_same_events_have_the_same_samples(fitted, data, tmp_path, settings)
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("kind", ["svd", "folded_lean"])
-def test_a_training_step_copies_nothing_from_the_host(kind, device, data, tmp_path, monkeypatch):
-    model = made(embedding=EmbeddingSettings(kind=kind, hidden_features=16, context_features=4))
+def test_a_training_step_copies_nothing_from_the_host(kind, aligned, device, tmp_path, monkeypatch):
+    data = ToyData(events=32, prior=WHOLE_SKY)
+    model = made(embedding=embedding_of(kind, align_arrivals=aligned))
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
     network = model._network.to(device).train()
     batch = [column.to(device) for column in next(iter(data.train_dataloader()))]
@@ -300,20 +313,24 @@ def test_a_training_step_copies_nothing_from_the_host(kind, device, data, tmp_pa
         network.log_prob(*batch).mean().backward()
 
 
-SKY = """
-dec = Cosine(name='dec')
-geocent_time = Uniform(minimum=-0.1, maximum=0.1)
-"""
-
-
-def test_the_frame_of_the_detectors_keeps_names_bounds_and_densities(tmp_path):
-    data = ToyData(events=64, prior=PRIOR.replace("dec = 0.3\n", "") + SKY)
+@pytest.mark.parametrize(
+    ("frame", "embedding"),
+    [
+        ("detectors", EMBEDDING),
+        ("detectors", ALIGNED),
+        ("sky", ALIGNED),
+        ("sky", dataclasses.replace(ALIGNED, kind="folded_lean")),
+    ],
+)
+def test_frame_and_arrivals_keep_names_bounds_and_densities(frame, embedding, tmp_path):
+    data = ToyData(events=64, prior=WHOLE_SKY)
     teacher = trainer(tmp_path, max_epochs=2)
-    teacher.fit(made(reference_frame="detectors"), datamodule=data)
-    teacher.save_checkpoint(tmp_path / "detectors.ckpt")
-    model = GWFlow.load_from_checkpoint(tmp_path / "detectors.ckpt", weights_only=True).eval()
+    teacher.fit(made(reference_frame=frame, embedding=embedding), datamodule=data)
+    teacher.save_checkpoint(tmp_path / "trained.ckpt")
+    model = GWFlow.load_from_checkpoint(tmp_path / "trained.ckpt", weights_only=True).eval()
     network, prior = model._network, model._prior
-    assert network.frame is not None
+    assert (network.frame is None) == (frame == "sky")
+    assert (network.arrivals is None) == (not embedding.align_arrivals)
     strain = next(iter(data.train_dataloader())).strain[:1]
     theta, log_prob = network.draw(strain, 300)
     columns = network.columns_P
@@ -322,6 +339,21 @@ def test_the_frame_of_the_detectors_keeps_names_bounds_and_densities(tmp_path):
     whole[:, columns] = theta[0]
     again = network.log_prob(strain.expand(300, -1, -1), whole).detach()
     np.testing.assert_allclose(again, log_prob[0], atol=2e-3)
+    densities = network.densities(strain.expand(300, -1, -1), whole)
+    np.testing.assert_allclose(densities.log_prob.detach(), log_prob[0], atol=2e-3)
+    log_prior = prior.without("phase").log_prob(theta[0])
+    np.testing.assert_allclose(densities.information.detach(), log_prob[0] - log_prior, atol=0.02)
+
+
+def test_arrivals_are_told_where_the_time_is_fixed(data, tmp_path):
+    model = made(embedding=ALIGNED)
+    trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(model, datamodule=data)
+    network = model._network
+    assert network._time is None
+    assert float(network.arrivals.template_KF.abs().sum()) > 0
+    strain = data.events.strain[:4]
+    context = network.eval()(strain)
+    assert context.shape == (4, 16)
 
 
 def test_a_frame_that_there_is_not_or_that_the_prior_does_not_suit_is_refused(data, tmp_path):
@@ -334,7 +366,7 @@ def test_a_frame_that_there_is_not_or_that_the_prior_does_not_suit_is_refused(da
 @pytest.mark.parametrize("kind", ["svd", "folded_lean"])
 def test_recorded_steps_of_an_embedding_are_its_own(kind, data, tmp_path, monkeypatch):
     monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_training.record", stand_in_graph.record)
-    model = made(embedding=EmbeddingSettings(kind=kind, hidden_features=16, context_features=4))
+    model = made(embedding=embedding_of(kind))
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
     network = model._network.train()
     network._fuses = False  # what is compiled is the same function
@@ -362,7 +394,7 @@ def test_an_embedding_that_draws_numbers_or_is_not_to_be_compiled_is_not_recorde
 
 
 def test_batch_norms_of_several_processes_are_not_recorded(data, tmp_path):
-    model = made(embedding=EmbeddingSettings(kind="svd", hidden_features=16, context_features=4))
+    model = made(embedding=embedding_of("svd"))
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
     network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model._network).eval()
     strain, _, _ = next(iter(data.train_dataloader()))
@@ -371,9 +403,11 @@ def test_batch_norms_of_several_processes_are_not_recorded(data, tmp_path):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("kind", ["svd", "folded_lean"])
-def test_a_training_step_on_a_gpu_waits_nowhere(kind, data, tmp_path):
-    model = made(embedding=EmbeddingSettings(kind=kind, hidden_features=16, context_features=4))
+def test_a_training_step_on_a_gpu_waits_nowhere(kind, aligned, tmp_path):
+    data = ToyData(events=32, prior=WHOLE_SKY)
+    model = made(embedding=embedding_of(kind, align_arrivals=aligned))
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
     network = model._network.cuda().train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
