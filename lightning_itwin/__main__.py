@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,14 @@ def main() -> None:
         print(f"Presets for --config: {', '.join(presets.names())}\n")
     try:
         sys.argv[1:] = presets.resolve(sys.argv[1:])
+        from lightning.pytorch.utilities.exceptions import SIGTERMException
+
         from lightning_itwin.cli import ItwinCLI
 
-        ItwinCLI()
+        try:
+            ItwinCLI()
+        except SIGTERMException:  # Lightning would let it pass for a success
+            sys.exit(128 + signal.SIGTERM)
     except FileNotFoundError as error:
         sys.exit(f"error: {error}{_where_data_come_from(presets.names())}")
 

@@ -1,5 +1,7 @@
 """ItwinCLI: what it adds to LightningCLI."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +44,27 @@ def test_another_precision_is_refused_with_those_there_are(config: str) -> None:
     assert ended.returncode == 2
     assert "tf32" in ended.stderr
     assert "'highest', 'high', 'medium'" in ended.stderr
+
+
+STOPPED = """
+import os, signal
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+class Stopped(BoringModel):
+    def training_step(self, batch, batch_idx):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().training_step(batch, batch_idx)
+"""
+
+
+def test_a_training_that_was_told_to_stop_is_no_success(config: str, tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(STOPPED, encoding="utf-8")
+    command = [sys.executable, "-m", "lightning_itwin", "fit", "--config", config]
+    ended = subprocess.run(
+        [*command, "--model", "stopped.Stopped"],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
