@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -126,7 +126,9 @@ class GWNetwork(nn.Module):
         self._compiles = embedding.compile
         self._records = embedding.compile and embedding.dropout == 0
         self._embedding_step: Callable[..., Tensor] | None = None
-        self._find: Callable[[Tensor, Tensor], Tensor] | None = None
+        # what needs no gradients; on a GPU, of training steps, as CUDA graphs
+        self._tell_fast = RecordedFunction(self._tell, self._tables)
+        self._to_coordinates_fast = RecordedFunction(self.to_coordinates, self._tables)
         self._accelerated: Any = None
         self._training_flow: TrainingFlow | None = None
 
@@ -185,30 +187,39 @@ class GWNetwork(nn.Module):
     def _embedded(self, strain: Tensor, psd_index: Tensor | None) -> tuple[Tensor, Tensor | None]:
         # the flow's context, and the time's coordinate at the arrivals that were found, (B,)
         extra = late = arrival = None
-        if len(self.asd_mean):
-            scaled_SA = (self.asd_SA - self.asd_mean) / self.asd_scale
-            extra = scaled_SA[:1].expand(len(strain), -1) if psd_index is None else scaled_SA[psd_index]
-        fast = self._compiles and self.training and strain.device.type == "cuda"
+        if psd_index is None:
+            psd_index = torch.zeros(len(strain), dtype=torch.int64, device=strain.device)
+        fast = self._is_fast(strain)
         if self.arrivals is not None:
-            arrivals = self._found(strain, psd_index, fast)
-            late = self.arrivals.of_detectors(arrivals) / self._duration_s
-            first = arrivals[:, 0, 0]
-            if self._time is not None:
-                first = arrival = self._time.coordinate(first)
-            told = self.arrivals.features(arrivals, first)
-            extra = told if extra is None else torch.cat([extra, told], dim=1)
+            tell = self._tell_fast if fast else self._tell
+            extra, late, arrival = (each.clone() for each in tell(strain, psd_index))
+        elif len(self.asd_mean):
+            extra = self._scaled_asd(psd_index)
         embed = self._recorded_embedding if fast else self.embedding.forward
         return embed(strain, extra, late).float(), arrival
 
-    def _found(self, strain: Tensor, psd_index: Tensor | None, fast: bool) -> Tensor:
+    def _is_fast(self, tensor: Tensor) -> bool:
+        return self._compiles and self.training and tensor.device.type == "cuda"
+
+    def _tell(self, strain: Tensor, psd_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # features beside the strain, by which share of its length it is late, and the arrival's coordinate
         assert self.arrivals is not None
-        if not fast or not self._records:
-            return self.arrivals(strain, psd_index)
-        if self._find is None:
-            self._find = RecordedFunction(self.arrivals.forward, self.arrivals.buffers)
-        if psd_index is None:
-            psd_index = torch.zeros(len(strain), dtype=torch.int64, device=strain.device)
-        return self._find(strain, psd_index).clone()
+        arrivals = self.arrivals(strain, psd_index)
+        first = arrivals[:, 0, 0]
+        if self._time is not None:
+            first = self._time.coordinate(first)
+        told = torch.cat([self._scaled_asd(psd_index), self.arrivals.features(arrivals, first)], dim=1)
+        return told, self.arrivals.of_detectors(arrivals) / self._duration_s, first
+
+    def _tables(self) -> Iterator[Tensor]:
+        # all that is read before embedding and flow
+        yield from (self.columns_P, self.asd_SA, self.asd_mean, self.asd_scale)
+        for module in (self.coordinates, self.frame, self.arrivals):
+            if module is not None:
+                yield from module.buffers()
+
+    def _scaled_asd(self, psd_index: Tensor) -> Tensor:
+        return ((self.asd_SA - self.asd_mean) / self.asd_scale)[psd_index]
 
     def _recorded_embedding(self, strain: Tensor, extra: Tensor | None, late: Tensor | None = None) -> Tensor:
         if self._embedding_step is None:
@@ -243,7 +254,8 @@ class GWNetwork(nn.Module):
         Returns:
             log q in the parameters' own units, (B,).
         """
-        z, log_slope = self.to_coordinates(theta)
+        to_coordinates = self._to_coordinates_fast if self._is_fast(strain) else self.to_coordinates
+        z, log_slope = to_coordinates(theta)
         context, arrival = self._embedded(strain, psd_index)
         x, log_scale = self._from_arrival(z, arrival)
         # Splines in bfloat16 are no splines any more.
