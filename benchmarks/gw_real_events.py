@@ -17,7 +17,7 @@ from gw_preset import PUBLISHED, asked_of_real_events, parser_with_folders
 from result_page import command_line, write_page
 
 SIZE = {
-    "model.init_args.embedding.svd_components": 200,
+    "model.init_args.embedding.svd_components": 96,
     "model.init_args.embedding.hidden_features": 1024,
     "model.init_args.embedding.num_blocks": 4,
     "model.init_args.flow.hidden_features": 512,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,18 @@ _GEOCENTRIC_WIDTH_S = 10e-3  # and the geocentric one, without the sky position
 _FURTHEST = 3.0  # sigma: an arrival at the rim of the prior, or behind it
 
 
+class Arrivals(NamedTuple):
+    """Where signals were found.
+
+    Args:
+        time_s: of arrival after the reference time, the same for detectors of one site, (B, D) float64.
+        snr: matched filter there, (B, D) complex64.
+    """
+
+    time_s: Tensor
+    snr: Tensor
+
+
 class ArrivalFinder(nn.Module):
     """Matched filters that tell when, and how loudly, a signal arrives at each site.
 
@@ -50,7 +63,7 @@ class ArrivalFinder(nn.Module):
     inverse_deviation_SDF: Tensor
     lags_L: Tensor
     apart_s: Tensor
-    site_of_D: Tensor
+    first_of_G: Tensor
 
     def __init__(self, observation: Observation, prior: Prior) -> None:
         super().__init__()
@@ -62,31 +75,25 @@ class ArrivalFinder(nn.Module):
         self._points = 2 ** math.ceil(math.log2(2 * (self._first + count)))
         self._spacing_s = settings.duration_s / self._points
         self._merger_s = settings.duration_s - settings.after_merger_s
-        low, high = (
-            math.floor((low_s - _EARTH_S) / self._spacing_s),
-            math.ceil((high_s + _EARTH_S) / self._spacing_s),
-        )
+        low = math.floor((low_s - _EARTH_S) / self._spacing_s)
+        high = math.ceil((high_s + _EARTH_S) / self._spacing_s)
         if high - low >= self._points:  # as long as the strain, which is a circle
             low, high = -self._points // 2, self._points // 2 - 1
         self.register_buffer("lags_L", torch.arange(low, high + 1), persistent=False)
-        distance_DD = torch.cdist(observation.vertex_m.cpu(), observation.vertex_m.cpu())
-        self._sites = _sites(distance_DD)
-        apart_s = [
-            float(distance_DD[self._sites[0][0], site[0]]) / SPEED_OF_LIGHT_M_PER_S for site in self._sites
-        ]
-        self._apart = [math.ceil(seconds / self._spacing_s) + (seconds > 0) for seconds in apart_s]
-        self.register_buffer("apart_s", torch.tensor(apart_s[1:], dtype=torch.float64), persistent=False)
-        site_of = [
-            next(g for g, site in enumerate(self._sites) if d in site) for d in range(len(distance_DD))
-        ]
-        self.register_buffer("site_of_D", torch.tensor(site_of), persistent=False)
+        vertex_DM = observation.vertex_m.cpu()
+        self._sites = _sites(torch.cdist(vertex_DM, vertex_DM))
+        first_of_G = torch.tensor([site[0] for site in self._sites])
+        apart_s = (vertex_DM[first_of_G] - vertex_DM[0]).norm(dim=-1) / SPEED_OF_LIGHT_M_PER_S
+        self._apart = [math.ceil(seconds / self._spacing_s) + (seconds > 0) for seconds in apart_s.tolist()]
+        self.register_buffer("first_of_G", first_of_G, persistent=False)
+        self.register_buffer("apart_s", apart_s[1:], persistent=False)
         self.register_buffer("template_KF", torch.zeros(_TEMPLATES, count, dtype=torch.complex64))
         self.read_noise_of(observation)
 
     @property
     def num_features(self) -> int:
         """Features that ``features`` gives of an event."""
-        return 2 * len(self._sites)
+        return len(self._sites) + 3 * sum(map(len, self._sites)) - 2
 
     def read_noise_of(self, observation: Observation) -> None:
         """Let ``psd_index`` count the sets of PSDs of other data, which are near those of the training."""
@@ -120,55 +127,60 @@ class ArrivalFinder(nn.Module):
         self.template_KF.copy_(plus_NF[chosen])
 
     @torch.no_grad()
-    def forward(self, strain: Tensor, psd_index: Tensor | None = None) -> Tensor:
+    def forward(self, strain: Tensor, psd_index: Tensor | None = None) -> Arrivals:
         """Find the arrivals.
 
         Args:
             strain: whitened, (B, D, T).
             psd_index: set of PSDs of each event, (B,); the first if None.
-
-        Returns:
-            Times of arrival after the reference time in seconds, and SNRs there, (B, 2, G) float64.
         """
         bins = slice(self._first, self._first + self.template_KF.shape[-1])
         spectrum_BDF = torch.fft.rfft(strain.float())[..., bins] * math.sqrt(2 / strain.shape[-1])
         template_SDKF = _normalised(self.template_KF * self.inverse_deviation_SDF[:, :, None]).conj()
         template = template_SDKF[:1] if psd_index is None else template_SDKF[psd_index]
-        series = torch.fft.ifft(spectrum_BDF[:, :, None] * template, n=self._points, norm="forward")
-        power_BDKL = torch.view_as_real(series[..., self.lags_L % self._points]).square().sum(-1)
+        snr_BDKL = torch.fft.ifft(spectrum_BDF[:, :, None] * template, n=self._points, norm="forward")
+        # the transform counts frequencies from the first of the band
+        turns_L = self.lags_L.double() * (self._spacing_s * self._first * self._step_hz)
+        snr_BDKL = snr_BDKL[..., self.lags_L % self._points] * _unit_circle(turns_L)
+        power_BDKL = torch.view_as_real(snr_BDKL).square().sum(-1)
         power_GBKL = [torch.stack([power_BDKL[:, one] for one in site]).sum(0) for site in self._sites]
         widened = [_widened(power, apart) for power, apart in zip(power_GBKL, self._apart)]
-        together_BKL = torch.stack(widened).sum(0)
-        at_B = together_BKL.flatten(1).argmax(1)
+        at_B = torch.stack(widened).sum(0).flatten(1).argmax(1)
         template_B, lag_B = at_B // len(self.lags_L), at_B % len(self.lags_L)
         events_B = torch.arange(len(strain), device=strain.device)
         place_L = torch.arange(len(self.lags_L), device=strain.device)
-        times, snrs = [], []
-        for power, apart in zip(power_GBKL, self._apart):
+        times, snrs = {}, {}
+        for site, power, apart in zip(self._sites, power_GBKL, self._apart):
             power_BL = power[events_B, template_B]
             near = (place_L - lag_B[:, None]).abs() <= apart
             peak_B = torch.where(near, power_BL, -1.0).argmax(1)
-            times.append((self.lags_L[peak_B] + _vertex(power_BL, peak_B)) * self._spacing_s)
-            snrs.append(power_BL[events_B, peak_B].double().sqrt())
-        return torch.stack([torch.stack(times, dim=-1), torch.stack(snrs, dim=-1)], dim=1)
+            time_B = (self.lags_L[peak_B] + _vertex(power_BL, peak_B)) * self._spacing_s
+            for detector in site:
+                times[detector] = time_B
+                snrs[detector] = snr_BDKL[events_B, detector, template_B, peak_B]
+        detectors = range(strain.shape[1])
+        return Arrivals(
+            time_s=torch.stack([times[detector] for detector in detectors], dim=1),
+            snr=torch.stack([snrs[detector] for detector in detectors], dim=1),
+        )
 
-    def of_detectors(self, arrivals: Tensor) -> Tensor:
-        """Give the times of all detectors, (B, 2, G) to (B, D)."""
-        return arrivals[:, 0, self.site_of_D]
-
-    def features(self, arrivals: Tensor, first: Tensor) -> Tensor:
+    def features(self, arrivals: Arrivals, first: Tensor) -> Tensor:
         """Give what a network is told of arrivals, in numbers of the order of 1.
 
         Args:
-            arrivals: as ``forward`` gives them, (B, 2, G).
-            first: the first site's time in units of the network's choice, (B,).
+            arrivals: of B events.
+            first: the first detector's time in units of the network's choice, (B,).
 
         Returns:
-            That time, the others after it over the time of light, and SNRs, (B, 2 G) float32.
+            That time, those of other sites after it over the time of light, the logarithms of the SNRs, and
+            their phases after the first one's, (B, features) float32.
         """
-        times, snrs = arrivals.unbind(1)
-        later = (times[:, 1:] - times[:, :1]) / self.apart_s
-        return torch.cat([first[:, None], later, (snrs / _USUAL_SNR).clamp(min=0.1).log()], dim=1).float()
+        later = (arrivals.time_s[:, self.first_of_G[1:]] - arrivals.time_s[:, :1]) / self.apart_s
+        amplitude = arrivals.snr.abs()
+        turned = arrivals.snr[:, 1:] * arrivals.snr[:, :1].conj()
+        turned = torch.view_as_real(turned / turned.abs().clamp(min=1e-6)).flatten(1)
+        loudness = (amplitude / _USUAL_SNR).clamp(min=0.1).log()
+        return torch.cat([first[:, None].float(), later.float(), loudness, turned], dim=1)
 
 
 class TimeFromArrival:
@@ -244,6 +256,10 @@ def _sites(distance_DD: Tensor) -> list[list[int]]:
         else:
             site.append(detector)
     return sites
+
+
+def _unit_circle(turns: Tensor) -> Tensor:
+    return torch.polar(torch.ones_like(turns), 2 * torch.pi * turns.remainder(1)).to(torch.complex64)
 
 
 def _normalised(spectra: Tensor) -> Tensor:

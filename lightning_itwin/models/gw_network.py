@@ -168,7 +168,7 @@ class GWNetwork(nn.Module):
         for some in spectra.split(_SIGNALS_AT_ONCE):
             signal = _LOUD_SNR * some / some.abs().square().sum(dim=(1, 2), keepdim=True).sqrt()
             noisy = observation.to_series(signal + observation.noise(len(some), generator))
-            late = self.arrivals.of_detectors(self.arrivals(noisy)) / self._duration_s
+            late = self.arrivals(noisy).time_s / self._duration_s
             aligned.append(shifted_back(signal, late, observation.first))
         return torch.cat(aligned)
 
@@ -205,11 +205,11 @@ class GWNetwork(nn.Module):
         # features beside the strain, by which share of its length it is late, and the arrival's coordinate
         assert self.arrivals is not None
         arrivals = self.arrivals(strain, psd_index)
-        first = arrivals[:, 0, 0]
+        first = arrivals.time_s[:, 0]
         if self._time is not None:
             first = self._time.coordinate(first)
         told = torch.cat([self._scaled_asd(psd_index), self.arrivals.features(arrivals, first)], dim=1)
-        return told, self.arrivals.of_detectors(arrivals) / self._duration_s, first
+        return told, arrivals.time_s / self._duration_s, first
 
     def _tables(self) -> Iterator[Tensor]:
         # all that is read before embedding and flow
