@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightning_itwin.cuda_graph import RecordedFunction, RecordedTraining
+from lightning_itwin.cuda_graph import RecordedFunction
 from lightning_itwin.detectors import Observation
 from lightning_itwin.flows import TrainingFlow, accelerate, fast_training, neural_spline_flow
 from lightning_itwin.inference import Prior
@@ -22,15 +21,10 @@ from lightning_itwin.models.gw_arrivals import ArrivalFinder, TimeFromArrival
 from lightning_itwin.models.gw_conditions import GWConditions
 from lightning_itwin.models.gw_coordinates import GaussianCoordinates
 from lightning_itwin.models.gw_detector_frame import DetectorFrame
-from lightning_itwin.models.gw_embedding import (
-    EmbeddingSettings,
-    FoldedResNet,
-    SVDEmbedding,
-    make_embedding,
-    shifted_back,
-    singular_vectors,
-)
+from lightning_itwin.models.gw_embedding import EmbeddingSettings, SVDEmbedding, make_embedding
+from lightning_itwin.models.gw_projection import shifted_back, singular_vectors
 from lightning_itwin.models.gw_settings import FlowSettings, ReferenceFrame
+from lightning_itwin.models.gw_training_embedding import TrainingEmbedding
 
 _SMALLEST_ASD_SPREAD = 0.05
 _SIGNALS_FOR_BASIS = 2048
@@ -122,10 +116,8 @@ class GWNetwork(nn.Module):
             extra_features=asd.shape[1] + (0 if self.arrivals is None else self.arrivals.num_features),
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
-        self._fuses = isinstance(self.embedding, FoldedResNet)
         self._compiles = embedding.compile
-        self._records = embedding.compile and embedding.dropout == 0
-        self._embedding_step: Callable[..., Tensor] | None = None
+        self._training_embedding = TrainingEmbedding(self.embedding, embedding)
         # what needs no gradients; on a GPU, of training steps, as CUDA graphs
         self._tell_fast = RecordedFunction(self._tell, self._tables)
         self._to_coordinates_fast = RecordedFunction(self.to_coordinates, self._tables)
@@ -195,7 +187,7 @@ class GWNetwork(nn.Module):
             extra, late, arrival = (each.clone() for each in tell(strain, psd_index))
         elif len(self.asd_mean):
             extra = self._scaled_asd(psd_index)
-        embed = self._recorded_embedding if fast else self.embedding.forward
+        embed = self._training_embedding if fast else self.embedding.forward
         return embed(strain, extra, late).float(), arrival
 
     def _is_fast(self, tensor: Tensor) -> bool:
@@ -220,28 +212,6 @@ class GWNetwork(nn.Module):
 
     def _scaled_asd(self, psd_index: Tensor) -> Tensor:
         return ((self.asd_SA - self.asd_mean) / self.asd_scale)[psd_index]
-
-    def _recorded_embedding(self, strain: Tensor, extra: Tensor | None, late: Tensor | None = None) -> Tensor:
-        if self._embedding_step is None:
-            # batch norms of several processes ask each other in every step
-            if any(isinstance(module, nn.SyncBatchNorm) for module in self.embedding.modules()):
-                self._records = False
-            step, parameters = self._fused_embedding, list(self.embedding.parameters())
-            recorded = RecordedTraining(step, parameters, self.embedding.buffers)
-            self._embedding_step = recorded if self._records else step
-        return self._embedding_step(strain, extra, late)
-
-    def _fused_embedding(self, strain: Tensor, extra: Tensor | None, late: Tensor | None) -> Tensor:
-        if not self._fuses:
-            return self.embedding.forward(strain, extra, late)
-        if self.embedding._compiled_call_impl is None:
-            self.embedding.compile(dynamic=False)
-        try:
-            return self.embedding(strain, extra, late)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            self._fuses = False
-            warnings.warn(f"The embedding is not compiled: {str(error).splitlines()[0]}", stacklevel=2)
-            return self.embedding.forward(strain, extra, late)
 
     def log_prob(self, strain: Tensor, theta: Tensor, psd_index: Tensor | None = None) -> Tensor:
         """Give the log density of parameters, one row an event.

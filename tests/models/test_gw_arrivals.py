@@ -59,7 +59,7 @@ class Signals:
         return self.observation.to_series(snr * self.spectra + noise * drawn)
 
 
-@pytest.mark.parametrize("detectors", [LIGO_VIRGO, ("ET",)])
+@pytest.mark.parametrize("detectors", [LIGO_VIRGO, ("ET",), ("ET", "H1")])
 def test_times_and_snrs_are_those_of_the_signals(detectors: tuple[str, ...]) -> None:
     signals = Signals(*detectors)
     arrivals = signals.finder(signals.strain(30.0, noise=0.0), signals.psd_index)

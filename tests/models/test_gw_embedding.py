@@ -3,14 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_itwin.models.gw_embedding import (
-    EmbeddingSettings,
-    SpectrumProjection,
-    folded_shape,
-    independent_channels,
-    make_embedding,
-    singular_vectors,
-)
+from lightning_itwin.models.gw_embedding import EmbeddingSettings, folded_shape, make_embedding
 
 ARMS = ["ET1", "ET2", "ET3"]
 KINDS = ("folded", "folded_lean", "svd")
@@ -80,39 +73,13 @@ def test_settings_out_of_range_are_refused():
         EmbeddingSettings(dropout=1.0)
 
 
-def test_a_triangle_has_two_channels_and_no_null_stream():
-    mixing = independent_channels(["H1", *ARMS, "L1"])
-    assert mixing.shape == (4, 5)
-    torch.testing.assert_close(mixing @ mixing.T, torch.eye(4))
-    torch.testing.assert_close(mixing @ torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]), torch.zeros(4))
-    assert torch.equal(independent_channels(["H1", "L1"]), torch.eye(2))
-
-
-def signals(rank, num=40, bins=190):
-    torch.manual_seed(1)
-    return torch.randn(num, rank, dtype=torch.complex64) @ torch.randn(rank, 2 * bins, dtype=torch.complex64)
-
-
-def test_singular_vectors_hold_all_power_of_signals_of_low_rank():
-    spectra = signals(rank=5).view(40, 2, 190)
-    basis = singular_vectors(spectra, 7)
-    assert basis.shape == (2, 190, 7)
-    kept = torch.einsum("bcf,cfn->bcn", spectra, basis)
-    torch.testing.assert_close(kept.abs().square().sum(-1), spectra.abs().square().sum(-1), rtol=1e-3, atol=0)
-    few = singular_vectors(spectra[:3], 7)
-    assert few.shape == (2, 190, 7)
-    assert not few[..., 3:].any()
-
-
-def test_the_projection_starts_as_the_basis_and_keeps_noise_at_unit_variance():
-    projection = SpectrumProjection(["H1", "L1"], (10, 200), 5)
-    basis = singular_vectors(signals(rank=5).view(40, 2, 190), 5)
-    projection.start_from(basis)
-    spectra = torch.randn(3, 2, 1024 // 2 + 1, dtype=torch.complex64)
-    spectra[..., :10], spectra[..., 200:] = 0, 0
-    series = torch.fft.irfft(spectra, 1024) * math.sqrt(512)
-    wanted = torch.einsum("bcf,cfn->bcn", spectra[..., 10:200], basis)
-    parts = projection(series).view(3, 2, 2, 5)
-    torch.testing.assert_close(torch.complex(parts[:, :, 0], parts[:, :, 1]), wanted, rtol=1e-4, atol=1e-4)
-    noise = projection(torch.randn(4000, 2, 1024))
-    torch.testing.assert_close(noise.var(dim=0), torch.ones(20), rtol=0.15, atol=0)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_late_series_is_embedded_as_one_that_is_not(kind):
+    network = made(kind).eval()
+    strain = torch.randn(2, 3, 1024)
+    strain = torch.fft.irfft(torch.fft.rfft(strain)[..., :512], 1024, norm="backward")  # without Nyquist's
+    late = torch.tensor([[8, 8, 8], [-24, -24, -24]], dtype=torch.float64)
+    rolled = torch.stack([strain[0].roll(8, -1), strain[1].roll(-24, -1)])
+    wanted = network(strain, None, torch.zeros(2, 3, dtype=torch.float64))
+    torch.testing.assert_close(network(rolled, None, late / 1024), wanted, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(wanted, network(strain), rtol=1e-3, atol=1e-4)

@@ -1,4 +1,3 @@
-import copy
 import dataclasses
 import json
 import logging
@@ -19,7 +18,6 @@ from lightning_itwin.detectors.observation_check import ObservationDiffersError
 from lightning_itwin.models.gw_embedding import EmbeddingSettings, SVDEmbedding
 from lightning_itwin.models.gw_flow import GWFlow
 from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings
-from tests import stand_in_graph
 from tests.models.gw_toy import PRIOR, SETTINGS, ToyData
 from tests.no_copies import no_copies_from_the_host
 
@@ -361,45 +359,6 @@ def test_a_frame_that_there_is_not_or_that_the_prior_does_not_suit_is_refused(da
         made(reference_frame="H1L1")
     with pytest.raises(ValueError, match="the prior fixes dec, geocent_time"):
         trainer(tmp_path).fit(made(reference_frame="detectors"), datamodule=data)
-
-
-@pytest.mark.parametrize("kind", ["svd", "folded_lean"])
-def test_recorded_steps_of_an_embedding_are_its_own(kind, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("lightning_itwin.cuda_graph.recorded_training.record", stand_in_graph.record)
-    model = made(embedding=embedding_of(kind))
-    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
-    network = model._network.train()
-    network._fuses = False  # what is compiled is the same function
-    plain = copy.deepcopy(network)
-    strain, _, _ = next(iter(data.train_dataloader()))
-    for step in range(3):
-        batch = strain + step * torch.randn_like(strain)
-        for one, embed in ((network, network._recorded_embedding), (plain, plain.embedding)):
-            one.zero_grad()
-            embed(batch, None).square().mean().backward()
-        for found, wanted in zip(network.embedding.parameters(), plain.embedding.parameters(), strict=True):
-            torch.testing.assert_close(found.grad, wanted.grad)
-    assert network._embedding_step._recorded is not None
-    for found, wanted in zip(network.buffers(), plain.buffers(), strict=True):
-        torch.testing.assert_close(found, wanted)
-
-
-@pytest.mark.parametrize(
-    "change", [{"dropout": 0.1}, {"compile": False}, {"kind": "folded_lean", "compile": False}]
-)
-def test_an_embedding_that_draws_numbers_or_is_not_to_be_compiled_is_not_recorded(change, data, tmp_path):
-    model = made(embedding=EmbeddingSettings(hidden_features=16, context_features=4, **change))
-    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
-    assert not model._network._records
-
-
-def test_batch_norms_of_several_processes_are_not_recorded(data, tmp_path):
-    model = made(embedding=embedding_of("svd"))
-    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
-    network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model._network).eval()
-    strain, _, _ = next(iter(data.train_dataloader()))
-    network._recorded_embedding(strain, None)
-    assert not network._records
 
 
 @pytest.mark.gpu
