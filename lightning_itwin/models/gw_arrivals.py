@@ -57,6 +57,10 @@ class ArrivalFinder(nn.Module):
 
     Raises:
         ValueError: geocent_time has no bounds.
+
+    Reference:
+        Allen et al. 2012, FINDCHIRP, arXiv:gr-qc/0509116, section IV: the filter, for any phase; Dax et al.
+        2021, arXiv:2111.13139: inference that need not learn every shift (GNPE), there by iteration.
     """
 
     template_KF: Tensor
