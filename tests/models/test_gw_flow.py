@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import logging
@@ -18,6 +19,7 @@ from lightning_itwin.detectors.observation_check import ObservationDiffersError
 from lightning_itwin.models.gw_embedding import EmbeddingSettings, SVDEmbedding
 from lightning_itwin.models.gw_flow import GWFlow
 from lightning_itwin.models.gw_settings import FlowSettings, PosteriorSettings
+from tests import stand_in_graph
 from tests.models.gw_toy import PRIOR, SETTINGS, ToyData
 from tests.no_copies import no_copies_from_the_host
 
@@ -195,9 +197,10 @@ def test_a_training_goes_on_from_its_checkpoint(fitted, data, tmp_path):
     assert runner.callback_metrics["val/information_nat"] > 1.5
 
 
-def test_bfloat16_trains(data, tmp_path):
+@pytest.mark.parametrize("embedding", [EMBEDDING, ALIGNED])
+def test_bfloat16_trains(embedding, data, tmp_path):
     runner = trainer(tmp_path, precision="bf16-mixed", max_epochs=2)
-    runner.fit(made(), datamodule=data)
+    runner.fit(made(embedding=embedding), datamodule=data)
     assert math.isfinite(runner.callback_metrics["val/loss"])
 
 
@@ -341,6 +344,28 @@ def test_frame_and_arrivals_keep_names_bounds_and_densities(frame, embedding, tm
     np.testing.assert_allclose(densities.log_prob.detach(), log_prob[0], atol=2e-3)
     log_prior = prior.without("phase").log_prob(theta[0])
     np.testing.assert_allclose(densities.information.detach(), log_prob[0] - log_prior, atol=0.02)
+
+
+@pytest.mark.parametrize("frame", ["sky", "detectors"])
+def test_recorded_steps_have_the_densities_and_gradients_of_others(frame, tmp_path, monkeypatch):
+    data = ToyData(events=64, prior=WHOLE_SKY, psds=2)
+    model = made(reference_frame=frame, embedding=ALIGNED)
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
+    network = model._network.train()
+    plain = copy.deepcopy(network)
+    for part in ("function", "training"):
+        monkeypatch.setattr(f"lightning_itwin.cuda_graph.recorded_{part}.record", stand_in_graph.record)
+    monkeypatch.setattr(network, "_is_fast", lambda tensor: True)  # as on a GPU
+    for batch in [*data.train_dataloader(), *data.train_dataloader()]:
+        for one in (network, plain):
+            one.zero_grad()
+        found, wanted = network.log_prob(*batch), plain.log_prob(*batch)
+        torch.testing.assert_close(found, wanted)
+        for log_prob in (found, wanted):
+            log_prob.mean().backward()
+        for one, other in zip(network.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
+    assert network._tell_fast._rows == network._to_coordinates_fast._rows == 32
 
 
 def test_arrivals_are_told_where_the_time_is_fixed(data, tmp_path):
