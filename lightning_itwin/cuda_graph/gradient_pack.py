@@ -28,13 +28,17 @@ class GradientPack:
         # those that would move the others off their alignment come last
         self._order = sorted(range(len(like)), key=lambda place: like[place].numel() % _ALIGNED != 0)
         self._templates = [like[place].detach() for place in self._order]
-        self._strided = [not template.is_contiguous() for template in self._templates]
         self._all_E = like[0].new_empty(sum(template.numel() for template in self._templates))
         self._views = self._views_of(self._all_E)
 
+    @property
+    def views(self) -> list[Tensor]:
+        """The room of each gradient, in the order of the tensors."""
+        return self._views
+
     def write(self, gradients: Sequence[Tensor]) -> None:
         """Write all gradients, in the order of the tensors, in a few launches."""
-        pairs = [(view, gradients[place]) for view, place in zip(self._views, self._order)]
+        pairs = list(zip(self._views, gradients))
         alike = [pair for pair in pairs if pair[0].stride() == pair[1].stride()]
         if alike:
             torch._foreach_copy_([view for view, _ in alike], [gradient for _, gradient in alike])
@@ -44,14 +48,12 @@ class GradientPack:
 
     def copies(self) -> list[Tensor]:
         """Give copies of all gradients, in the order of the tensors, in one launch."""
-        copies: list[Tensor] = [self._all_E] * len(self._order)
-        for place, view in zip(self._order, self._views_of(self._all_E.clone())):
-            copies[place] = view
-        return copies
+        return self._views_of(self._all_E.clone())
 
     def _views_of(self, all_E: Tensor) -> list[Tensor]:
-        views = list(torch._C._nn.unflatten_dense_tensors(all_E, self._templates))
-        for place, template in enumerate(self._templates):
-            if self._strided[place]:
-                views[place] = views[place].as_strided(template.shape, template.stride())
+        packed = torch._C._nn.unflatten_dense_tensors(all_E, self._templates)
+        views: list[Tensor] = [all_E] * len(self._order)
+        for place, view, template in zip(self._order, packed, self._templates):
+            contiguous = template.is_contiguous()
+            views[place] = view if contiguous else view.as_strided(template.shape, template.stride())
         return views

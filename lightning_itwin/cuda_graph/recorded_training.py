@@ -27,6 +27,10 @@ class RecordedTraining:
         function: of tensors or None; it draws no random numbers and waits for nothing.
         parameters: that it reads, of one dtype.
         buffers: gives those that it changes, such as running means.
+        gradients_in_place: the backward pass writes ``parameter.grad`` itself, the same tensor at every step,
+            which spares the host the way of each gradient through autograd. For ``backward`` alone:
+            ``torch.autograd.grad`` finds no parameters. Without effect where a parameter has hooks or
+            processes train together, which wait for that way.
     """
 
     def __init__(
@@ -34,16 +38,18 @@ class RecordedTraining:
         function: Function,
         parameters: Sequence[nn.Parameter],
         buffers: Callable[[], Iterable[Tensor]] = tuple,
+        gradients_in_place: bool = False,
     ) -> None:
         self._function = function
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._buffers = buffers
+        self._in_place = gradients_in_place
         self._seen: Any = None
         self._recorded: _Recorded | None = None
         self._fails = False
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own parameters
-        return RecordedTraining, (self._function, self._parameters, self._buffers)
+        return RecordedTraining, (self._function, self._parameters, self._buffers, self._in_place)
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """Give the function of inputs that are alike from call to call."""
@@ -64,7 +70,18 @@ class RecordedTraining:
                 self._recorded = self._record(inputs)
             if self._recorded is None or self._recorded.in_use:
                 return self._function(*inputs)
-        return _Replay.apply(self._recorded, *inputs, *self._parameters)
+        if self._in_place and not self._awaited():
+            return _Replay.apply(self._recorded, True, *inputs, torch.empty(0, requires_grad=True))
+        return _Replay.apply(self._recorded, False, *inputs, *self._parameters)
+
+    def _awaited(self) -> bool:
+        # whether someone waits for gradients where autograd brings them
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return True
+        return any(
+            parameter._backward_hooks or parameter._post_accumulate_grad_hooks
+            for parameter in self._parameters
+        )
 
     def _record(self, inputs: Sequence[Tensor | None]) -> _Recorded | None:
         buffers = list(self._buffers())
@@ -117,8 +134,8 @@ class _Recorded:
 
         with torch.enable_grad():
             self._used = [gradient is not None for gradient in both()]
-            used = [leaf for leaf, is_used in zip(leaves, self._used) if is_used]
-            self._pack = GradientPack(used)
+            self._leaves = [leaf for leaf, is_used in zip(leaves, self._used) if is_used]
+            self._pack = GradientPack(self._leaves)
             self.forward, output = record(forward, device, warm_up=both)
             self.slope = torch.empty_like(output)
             self.backward, _ = record(backward, device, beside=self.forward)
@@ -138,14 +155,36 @@ class _Recorded:
         return call
 
     def gradients(self) -> list[Tensor | None]:
-        """Give copies of what the backward pass made, one an input and one a parameter.
+        """Run the backward pass; give copies of what it made, one an input and one a parameter.
 
         The optimizer keeps what it is given, and the next step writes over its own.
         """
+        self.backward.replay()
         copies = iter(self._pack.copies())
         found = iter([next(copies) if is_used else None for is_used in self._used])
         of_inputs = [next(found) if each is not None and each.requires_grad else None for each in self.inputs]
         return [*of_inputs, *found]
+
+    def gradients_in_place(self) -> list[Tensor | None]:
+        """Run the backward pass, leave gradients in the parameters, and give copies of the inputs' own."""
+        before = [leaf.grad for leaf in self._leaves]
+        views = self._pack.views
+        # where nobody has taken the gradients of an earlier step away, these are added to them
+        kept = self._pack.copies() if any(grad is view for grad, view in zip(before, views)) else None
+        self.backward.replay()
+        found: list[Tensor] = []
+        for place, (leaf, grad, view) in enumerate(zip(self._leaves, before, views)):
+            if not isinstance(leaf, nn.Parameter):
+                found.append(view.clone())
+            elif grad is None:
+                leaf.grad = view
+            elif grad is not view:
+                grad.add_(view)
+            elif kept is not None:
+                view.add_(kept[place])
+        copies, used = iter(found), iter(self._used)
+        needs = [each is not None and each.requires_grad for each in self.inputs]
+        return [next(copies) if need and next(used) else None for need in needs]
 
 
 class _Call:
@@ -154,8 +193,8 @@ class _Call:
 
 class _Replay(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, recorded: _Recorded, *tensors: Tensor | None) -> Tensor:
-        ctx.recorded, ctx.call = recorded, recorded.begin()
+    def forward(ctx: Any, recorded: _Recorded, in_place: bool, *tensors: Tensor | None) -> Tensor:
+        ctx.recorded, ctx.call, ctx.in_place = recorded, recorded.begin(), in_place
         ctx.number = recorded.calls
         for to, of in zip(recorded.inputs, tensors):
             if to is not None and of is not None:
@@ -175,5 +214,6 @@ class _Replay(torch.autograd.Function):
             )
         ctx.call = None
         recorded.slope.copy_(slope)
-        recorded.backward.replay()
-        return (None, *recorded.gradients())
+        if ctx.in_place:
+            return (None, None, *recorded.gradients_in_place(), None)
+        return (None, None, *recorded.gradients())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ import torch
 
 Made = TypeVar("Made")
 _WARM_UPS = 3  # as torch's documentation has it: libraries choose their kernels, compilers compile
+_RECORDING = threading.Lock()  # torch records on one stream, whichever thread asks
 
 
 def record(
@@ -33,7 +35,7 @@ def record(
     Returns:
         The graph, and what the function returned while it was recorded: each ``replay()`` writes it anew.
     """
-    with torch.cuda.device(device):
+    with _RECORDING, torch.cuda.device(device):
         here, side = torch.cuda.current_stream(), torch.cuda.Stream()
         side.wait_stream(here)
         with torch.cuda.stream(side):

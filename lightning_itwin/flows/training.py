@@ -44,11 +44,12 @@ class TrainingFlow:
         fallback_reason: what makes it run through nflows; None where it is fast.
     """
 
-    def __init__(self, flow: Any, compile: str = "auto") -> None:
+    def __init__(self, flow: Any, compile: str = "auto", gradients_in_place: bool = False) -> None:
         self.flow = flow
         self.fallback_reason: str | None = None
         self._native: bool | None = None
         self._compile = compile
+        self._in_place = gradients_in_place
         try:
             self._base = BaseDistribution(flow._distribution)
             fold(flow)  # knows what is known
@@ -57,12 +58,14 @@ class TrainingFlow:
             self.fallback_reason = str(unknown)
             warnings.warn(f"This flow trains through nflows: it has {unknown}.", stacklevel=3)
             return
-        self._recorded = RecordedTraining(self._log_prob, list(flow.parameters()))
+        self._recorded = RecordedTraining(
+            self._log_prob, list(flow.parameters()), gradients_in_place=gradients_in_place
+        )
         self._fused_advance = compiled(advance, dynamic=None)
         self._fused_close = compiled(close_block, dynamic=None)
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy records graphs of its own copy of the flow
-        return TrainingFlow, (self.flow, self._compile)
+        return TrainingFlow, (self.flow, self._compile, self._in_place)
 
     def _arrange(self) -> None:
         self._couplings, self._permutations, self._layers = _arranged(self.flow._transform)
@@ -159,7 +162,7 @@ class TrainingFlow:
         return DirectLinear, close_block, advance, spline
 
 
-def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
+def fast_training(flow: Any, *, compile: str = "auto", gradients_in_place: bool = False) -> TrainingFlow:
     """Make a faster equivalent of an nflows flow's ``log_prob`` for training steps.
 
     The same parameters, modules and state dict, and gradients in them: the linear layers of all steps are
@@ -173,6 +176,10 @@ def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
         flow: an ``nflows.flows.base.Flow`` as ``neural_spline_flow`` builds it; any other trains through
             nflows, with a warning that names what is not known.
         compile: ``"auto"``; ``"no"``: on a GPU, torch's own kernels without graphs.
+        gradients_in_place: where steps are CUDA graphs, their backward pass writes ``parameter.grad`` itself,
+            the same tensor at every step, which takes less of the host's time. For ``loss.backward()`` alone:
+            ``torch.autograd.grad`` finds no parameters. Where a parameter has hooks or
+            ``torch.distributed`` is at work, as without it.
 
     Raises:
         ValueError: ``compile`` is neither.
@@ -184,7 +191,7 @@ def fast_training(flow: Any, *, compile: str = "auto") -> TrainingFlow:
     """
     if compile not in ("auto", "no"):
         raise ValueError(f"compile must be 'auto' or 'no', not {compile!r}.")
-    return TrainingFlow(flow, compile)
+    return TrainingFlow(flow, compile, gradients_in_place)
 
 
 def _bounds(coupling: Any) -> SplineBounds:

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_itwin.cuda_graph import RecordedAdamW
 from lightning_itwin.models.gw_calibration import CalibrationTest
 from lightning_itwin.models.gw_embedding import EmbeddingSettings
 from lightning_itwin.models.gw_estimator import GWEstimator
@@ -218,13 +219,14 @@ class GWFlow(GWEstimator):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         hparams = self.hparams
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=hparams["learning_rate"],
-            weight_decay=hparams["weight_decay"],
-            # one launch for all parameters; a scaler of gradients in float16 knows no such optimizer
-            fused=self.device.type == "cuda" and self.trainer.precision != "16-mixed",
-        )
+        rates: dict[str, Any] = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"]}
+        # one launch for all parameters; a scaler of gradients in float16 knows no such optimizer
+        fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        optimizer: torch.optim.AdamW
+        if fused and self.trainer.world_size == 1:
+            optimizer = RecordedAdamW(self.parameters(), **rates)
+        else:
+            optimizer = torch.optim.AdamW(self.parameters(), **rates, fused=fused)
         return warmup_cosine(optimizer, self.trainer.estimated_stepping_batches, hparams["warmup_steps"])
 
     def _events_of(self, batch_idx: int, num_events: int) -> list[tuple[str, float | None]]:

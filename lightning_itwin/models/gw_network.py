@@ -274,7 +274,7 @@ class GWNetwork(nn.Module):
     def _fast(self) -> TrainingFlow:
         # No part of the module: it reads the flow's own parameters.
         if self._training_flow is None:
-            self._training_flow = fast_training(self.flow)
+            self._training_flow = fast_training(self.flow, gradients_in_place=True)
         return self._training_flow
 
     @torch.no_grad()

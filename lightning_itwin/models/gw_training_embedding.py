@@ -18,7 +18,8 @@ class TrainingEmbedding:
     """The same function as an embedding, for training steps on a GPU.
 
     A ResNet is compiled, and goes on uncompiled, with a warning, where that fails. The steps of either kind
-    are recorded as CUDA graphs, unless they draw random numbers or ask other processes.
+    are recorded as CUDA graphs, unless they draw random numbers or ask other processes; their backward pass
+    writes gradients where they are.
 
     Args:
         embedding: whose parameters and buffers are read and trained.
@@ -42,7 +43,9 @@ class TrainingEmbedding:
         """Embed strain, (B, D, T), to (B, C); arguments as the embedding's."""
         if self._step is None:
             parameters, buffers = list(self._embedding.parameters()), self._embedding.buffers
-            self._step = RecordedTraining(self._fused, parameters, buffers) if self.records else self._fused
+            self._step = self._fused
+            if self.records:
+                self._step = RecordedTraining(self._fused, parameters, buffers, gradients_in_place=True)
         return self._step(strain, extra, late)
 
     def _fused(self, strain: Tensor, extra: Tensor | None, late: Tensor | None) -> Tensor:

@@ -25,8 +25,8 @@ def network() -> nn.Module:
     return image.to(memory_format=torch.channels_last)
 
 
-def recorded(module: nn.Module) -> RecordedTraining:
-    return RecordedTraining(module.forward, list(module.parameters()), module.buffers)
+def recorded(module: nn.Module, in_place: bool = False) -> RecordedTraining:
+    return RecordedTraining(module.forward, list(module.parameters()), module.buffers, in_place)
 
 
 def near(found: torch.Tensor, wanted: torch.Tensor) -> bool:
@@ -39,10 +39,13 @@ def images(device: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("micro_batches", [1, 2])
-def test_steps_are_those_of_the_function(device: str, autocast: bool, micro_batches: int) -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_steps_are_those_of_the_function(
+    device: str, autocast: bool, micro_batches: int, in_place: bool
+) -> None:
     plain = network().to(device)
     fast = copy.deepcopy(plain)
-    step = recorded(fast)
+    step = recorded(fast, in_place)
     optimizers = [torch.optim.SGD(module.parameters(), lr=0.01) for module in (plain, fast)]
     for _ in range(5):
         for optimizer in optimizers:
@@ -63,14 +66,54 @@ def test_steps_are_those_of_the_function(device: str, autocast: bool, micro_batc
         assert near(one.float(), other.float())
 
 
-def test_the_slopes_of_inputs_are_those_of_the_function(device: str) -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_the_slopes_of_inputs_are_those_of_the_function(device: str, in_place: bool) -> None:
     module = network().to(device)
-    step = recorded(module)
+    step = recorded(module, in_place)
     for _ in range(4):
         batch = images(device).requires_grad_()
         (wanted,) = torch.autograd.grad(copy.deepcopy(module)(batch).square().sum(), batch)
         (found,) = torch.autograd.grad(step(batch).square().sum(), batch)
         assert near(found, wanted)
+
+
+def test_in_place_gradients_lie_where_they_lay_and_are_added_to_what_was_there(device: str) -> None:
+    module = network().to(device)
+    plain = copy.deepcopy(module)
+    step, where = recorded(module, in_place=True), []
+    for _ in range(4):
+        module.zero_grad()
+        step(images(device)).square().mean().backward()
+        where.append([parameter.grad.data_ptr() for parameter in module.parameters()])
+    assert where[-1] == where[-2]
+    for own, others in zip(plain.parameters(), module.parameters(), strict=True):
+        others.grad = torch.full_like(own, 2.0)  # of someone else
+        own.grad = torch.full_like(own, 2.0)
+    for batch in (images(device), images(device)):
+        step(batch).square().mean().backward()
+        plain(batch).square().mean().backward()
+    for own, others in zip(plain.parameters(), module.parameters(), strict=True):
+        assert near(others.grad, own.grad)
+    module.zero_grad(set_to_none=False)
+    batch = images(device)
+    plain.zero_grad()
+    step(batch).square().mean().backward()
+    plain(batch).square().mean().backward()
+    for own, others in zip(plain.parameters(), module.parameters(), strict=True):
+        assert near(others.grad, own.grad)
+
+
+def test_who_waits_for_gradients_gets_them_though_they_are_written_in_place(device: str) -> None:
+    module = network().to(device)
+    step, seen = recorded(module, in_place=True), []
+    weight = next(module.parameters())
+    weight.register_post_accumulate_grad_hook(lambda parameter: seen.append(parameter.grad.clone()))
+    for count in range(1, 5):
+        module.zero_grad()
+        step(images(device)).square().mean().backward()
+        assert len(seen) == count
+        assert torch.equal(seen[-1], weight.grad)
+    assert step._recorded is not None
 
 
 def test_gradients_stay_when_the_next_step_comes(device: str) -> None:

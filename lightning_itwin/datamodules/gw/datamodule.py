@@ -18,7 +18,7 @@ from lightning_itwin.datamodules.gw.event_data import EventData
 from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.event_numbers import derived_seed, noise_seeds
 from lightning_itwin.datamodules.gw.event_order import EventOrder
-from lightning_itwin.datamodules.gw.finishing import BatchFinisher
+from lightning_itwin.datamodules.gw.finishing import BatchFinisher, FinishedAhead, FinishedBatch
 from lightning_itwin.datamodules.gw.hdf5_source import EventFile, HDF5Source
 from lightning_itwin.datamodules.gw.progress import Progress
 from lightning_itwin.datamodules.gw.real_event_source import RealEventSource
@@ -210,6 +210,8 @@ class GWDataModule(RankedDataModule):
         return [(mine[event].name, mine[event].gps_time_s) for event in chosen]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if isinstance(batch, FinishedBatch):  # it is there
+            return batch
         moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
         if isinstance(batch, EventInputs) and batch.record is not None and device.type == "cuda":
             copied = torch.cuda.Event()
@@ -219,24 +221,29 @@ class GWDataModule(RankedDataModule):
         return moved
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if isinstance(batch, FinishedBatch):
+            return batch.get()
         return self.finish(batch) if isinstance(batch, EventInputs) else batch
 
     def finish(self, inputs: EventInputs) -> GWBatch:
         """Make a batch of what a loader gives: signal, noise and series, on the device of the inputs.
 
-        The Trainer does it in ``on_after_batch_transfer``; a loop of your own calls this.
+        The Trainer does it in ``on_after_batch_transfer``, or, on a GPU, ahead of time in a thread; a loop of
+        your own calls this.
 
         Args:
             inputs: from one of the loaders.
         """
-        device = inputs.theta.device
+        return self._finisher(inputs.theta.device)(inputs)
+
+    def _finisher(self, device: torch.device) -> BatchFinisher:
         if device not in self._finishers:
             self._finishers[device] = BatchFinisher(
                 self.signal_model.to(device),
                 self.prior,
                 None if self._bank is None else self._bank.to(device),
             )
-        return self._finishers[device](inputs)
+        return self._finishers[device]
 
     def signals(self, num: int, first: int = 0) -> Tensor:
         """Simulate whitened signals without noise, of events that are in no split, (num, D, F) complex64."""
@@ -280,8 +287,8 @@ class GWDataModule(RankedDataModule):
         round_events = self.batch_size * self._world_size
         return max(1, (self.events.train_events or _SIMULATED_EVENTS) // round_events) * round_events
 
-    def _simulated(self, split: str) -> SimulationSource:
-        return SimulationSource(
+    def _simulated(self, split: str) -> SimulationSource | FinishedAhead:
+        source = SimulationSource(
             self.prior,
             self.observation.num_psds,
             derived_seed(self.seed, split),
@@ -290,6 +297,10 @@ class GWDataModule(RankedDataModule):
             rank=self._rank,
             bank=self._bank if split == "train" else None,
         )
+        if self.trainer is None or not self.events.read_ahead:
+            return source
+        device = self.trainer.strategy.root_device
+        return FinishedAhead(source, self._finisher(device)) if device.type == "cuda" else source
 
     def _stored(self, split: str) -> ShardSource | HDF5Source:
         begin, end = self._span(split)

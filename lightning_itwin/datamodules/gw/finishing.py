@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import copy
+import threading
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_itwin.cuda_graph import RecordedFunction
+from lightning_itwin.datamodules.batch_loader import BatchSource
 from lightning_itwin.datamodules.gw.batch import GWBatch
 from lightning_itwin.datamodules.gw.event_inputs import EventInputs
 from lightning_itwin.datamodules.gw.signal_bank import SignalBank
@@ -23,10 +26,33 @@ from lightning_itwin.waveforms import Binary
 _ROLL_OFF_S = 0.2
 
 
+class FinishedBatch:
+    """A batch that a GPU makes on a stream of its own.
+
+    Args:
+        batch: as it will be.
+        made: recorded behind its last launch; None where nothing is to be waited for.
+    """
+
+    def __init__(self, batch: GWBatch, made: torch.cuda.Event | None) -> None:
+        self._batch = batch
+        self._made = made
+
+    def get(self) -> GWBatch:
+        """Give the batch to the current stream, which waits for it; the host does not."""
+        if self._made is not None:
+            here = torch.cuda.current_stream(self._batch.strain.device)
+            here.wait_event(self._made)
+            for tensor in self._batch:
+                tensor.record_stream(here)
+        return self._batch
+
+
 class BatchFinisher:
     """Makes batches of their inputs on one device; nothing in it waits for the device.
 
-    On a GPU signals come from one CUDA graph where they can.
+    On a GPU they are made on a stream of its own, beside the work of the model, and signals come from one
+    CUDA graph where they can. Several threads may ask.
 
     Args:
         signal_model: of signals that are simulated, on that device.
@@ -42,10 +68,50 @@ class BatchFinisher:
         self._simulated = RecordedFunction(self._simulate) if signal_model.recordable else self._simulate
         on_gpu = self.observation.device.type == "cuda"
         self._from_bank = RecordedFunction(self._simulate) if on_gpu else self._simulate
+        self._stream = torch.cuda.Stream(self.observation.device) if on_gpu else None
+        self._asked = threading.Lock()
+        if self._stream is not None:  # tables are there when it first reads them
+            self._stream.wait_stream(torch.cuda.current_stream(self.observation.device))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy has a stream and graphs of its own
+        return BatchFinisher, (self._model, self.prior, self.bank)
+
+    def __call__(self, inputs: EventInputs) -> GWBatch:
+        """Make a batch, to be used on the current stream."""
+        return self.start(inputs).get()
+
+    def start(self, inputs: EventInputs) -> FinishedBatch:
+        """Start the making of a batch.
+
+        Args:
+            inputs: on the finisher's device, as the current stream leaves them, or on the CPU.
+        """
+        if self._stream is None:
+            return FinishedBatch(self._made(inputs), None)
+        device = self.observation.device
+        with self._asked:
+            if inputs.theta.is_cuda:
+                self._stream.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(self._stream):
+                here = inputs._replace(
+                    theta=self._here(inputs.theta),
+                    psd_index=self._here(inputs.psd_index),
+                    record=None if inputs.record is None else self._here(inputs.record),
+                    bank_row=None if inputs.bank_row is None else self._here(inputs.bank_row),
+                )
+                batch = self._made(here)
+                made = torch.cuda.Event()
+                made.record()
+        return FinishedBatch(batch, made)
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        moved = tensor.to(self.observation.device, non_blocking=True)
+        if moved is tensor and self._stream is not None:
+            moved.record_stream(self._stream)
+        return moved
 
     @torch.no_grad()
-    def __call__(self, inputs: EventInputs) -> GWBatch:
-        """Make a batch."""
+    def _made(self, inputs: EventInputs) -> GWBatch:
         device = self.observation.device
         noise: torch.Generator | np.ndarray | None
         if isinstance(inputs.noise_seed, int):
@@ -105,6 +171,27 @@ class BatchFinisher:
         deviation = self.observation.standard_deviation[inputs.psd_index]
         white = spectrum / settings.sample_rate_hz / deviation
         return self.observation.to_series(white.to(torch.complex64))
+
+
+class FinishedAhead:
+    """A source of finished batches, which the thread that reads ahead makes while the model computes.
+
+    Args:
+        source: of what they are made.
+        finisher: makes them.
+    """
+
+    def __init__(self, source: BatchSource, finisher: BatchFinisher) -> None:
+        self._source = source
+        self._finisher = finisher
+
+    def prepare(self, largest_batch: int, read_ahead: int) -> None:
+        """Get buffers ready, before the first batch."""
+        self._source.prepare(largest_batch, read_ahead)
+
+    def read(self, events: np.ndarray, epoch: int, number: int) -> FinishedBatch:
+        """Start the making of a batch."""
+        return self._finisher.start(self._source.read(events, epoch, number))
 
 
 def _tukey(samples: int, share: float) -> Tensor:

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_itwin.cuda_graph import RecordedFunction
 from lightning_itwin.datamodules.gw import EventData, GWDataModule
+from lightning_itwin.datamodules.gw.finishing import FinishedAhead
 from lightning_itwin.datamodules.gw.shard_format import ShardError
 from lightning_itwin.datamodules.gw.simulate import simulate
 from lightning_itwin.detectors import SignalModel
@@ -301,6 +302,37 @@ def test_batches_from_a_graph_are_the_same(monkeypatch, bank_events):
     finisher._simulated = RecordedFunction(finisher._simulate)
     finisher._from_bank = RecordedFunction(finisher._simulate)
     assert same([module.finish(inputs) for inputs in batches], plain)
+
+
+@pytest.mark.parametrize("bank_events", [0, 24])
+def test_batches_that_are_finished_ahead_are_the_same(bank_events):
+    events = dataclasses.replace(SIMULATED, bank_events=bank_events)
+    module = simulated(events)
+    module.setup()
+    loader = module.train_dataloader()
+    wanted = [module.finish(inputs) for inputs in loader]
+    source = loader.batches.source
+    loader.batches.source = FinishedAhead(source, module._finisher(torch.device("cpu")))
+    found = []
+    for batch in loader:
+        moved = module.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+        found.append(module.on_after_batch_transfer(moved, 0))
+    assert same(found, wanted)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bank_events", [0, 24])
+def test_on_a_gpu_a_trainer_gets_batches_ahead_of_time_that_are_the_same(bank_events):
+    seen = []
+    for read_ahead in (0, 2):
+        listener = Listener()
+        events = dataclasses.replace(SIMULATED, bank_events=bank_events, read_ahead=read_ahead)
+        trainer(accelerator="gpu", devices=1, max_epochs=2, val_check_interval=2).fit(
+            listener, datamodule=simulated(events, waveform="IMRPhenomPv2")
+        )
+        seen.append([*listener.train_seen, *listener.val_seen])
+    assert len(seen[0]) == len(seen[1]) == 16
+    assert all(torch.equal(one, other) for rows in zip(*seen) for one, other in zip(*rows))
 
 
 @pytest.mark.gpu
