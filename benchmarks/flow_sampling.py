@@ -35,6 +35,11 @@ SPLINE_GOAL = 12.0
 FLOOR_ROWS = 512
 GPU_EVENTS, GPU_SAMPLES, NFLOWS_SAMPLES = 32, 10_000, 500
 GPU_GOALS_US = {"D": 0.3, "L": 2.0}
+PRODUCTS = {  # dtype, and whether TensorFloat-32 is allowed
+    "float32": ("float32", False),
+    "TensorFloat-32": ("float32", True),
+    "bfloat16": ("bfloat16", True),
+}
 
 
 def products(size: Size, rows: int) -> Callable[[], None]:
@@ -210,7 +215,7 @@ def memory_table() -> list[str]:
     return lines
 
 
-def on_gpu(names: list[str], rounds: int) -> tuple[list[str], list[str]]:
+def on_gpu(names: list[str], products: list[str], rounds: int) -> tuple[list[str], list[str]]:
     lines = [
         f"{GPU_EVENTS} events x {GPU_SAMPLES} samples with their densities, median of {rounds}. nflows at "
         f"{GPU_EVENTS} x {NFLOWS_SAMPLES}, in float32. Memory above the flow's weights: the folded ones of "
@@ -228,11 +233,8 @@ def on_gpu(names: list[str], rounds: int) -> tuple[list[str], list[str]]:
         torch.backends.cuda.matmul.allow_tf32 = False
         stock_us = 1e6 / GPU_EVENTS / NFLOWS_SAMPLES * drawing_s(flow, NFLOWS_SAMPLES, context, rounds)
         lines.append(f"| {name} | nflows, float32 | {stock_us:.2f} | 1 | | | |")
-        for label, dtype, tf32 in (
-            ("float32", "float32", False),
-            ("TensorFloat-32", "float32", True),
-            ("bfloat16", "bfloat16", True),
-        ):
+        for label in products:
+            dtype, tf32 = PRODUCTS[label]
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.cuda.empty_cache()
             before = torch.cuda.memory_reserved()
@@ -283,6 +285,13 @@ def main() -> int:
         "--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="flow sizes (default: all)"
     )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
+    parser.add_argument(
+        "--products",
+        nargs="+",
+        choices=PRODUCTS,
+        default=list(PRODUCTS),
+        help="of hidden layers, on a GPU (default: all)",
+    )
     parser.add_argument("--name", help="of the page under results (default: flow_sampling, with _cuda)")
     parser.add_argument(
         "--device",
@@ -300,7 +309,7 @@ def main() -> int:
     on_cuda = options.device == "cuda"
     with torch.no_grad():
         if on_cuda:
-            lines, verdicts = on_gpu(options.sizes, options.rounds)
+            lines, verdicts = on_gpu(options.sizes, options.products, options.rounds)
         else:
             torch.set_num_threads(1)
             lines, verdicts = on_cpu(options.sizes, options.rounds)
@@ -309,6 +318,8 @@ def main() -> int:
     command = (
         f"python benchmarks/flow_sampling.py --device {options.device} --sizes {' '.join(options.sizes)}"
     )
+    if on_cuda:
+        command += f" --products {' '.join(options.products)}"
     name = options.name or ("flow_sampling_cuda" if on_cuda else "flow_sampling")
     note = torch.cuda.get_device_name() if on_cuda else ""
     write_page(name, "Sampling spline flows", f"{command} --rounds {options.rounds}", lines, note)

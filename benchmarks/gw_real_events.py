@@ -29,7 +29,6 @@ SIZE = {
     "model.init_args.posteriors.figures": False,
     "data.init_args.events.bank_events": 0,
     "float32_matmul_precision": "high",
-    "trainer.precision": "bf16-mixed",
 }
 
 

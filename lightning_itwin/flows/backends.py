@@ -16,7 +16,8 @@ from lightning_itwin.flows.steps import Direction, EventValues, affine, run_step
 
 CHOICES = ("auto", "native", "inductor", "no")
 _CPU_ROWS = 512
-_CUDA_ROWS = 16_384
+_CUDA_ROWS = 65_536
+_CUDA_UNITS = 3 * 2**23  # hidden units of a chunk on a GPU: more need more memory, fewer leave it waiting
 _CHUNKS_IN_FLIGHT = 32  # chunks that go through a step together, while its weights are in the cache
 _MAX_GRAPHS = 4
 _GRAPH_ROWS = 64  # sizes of graphs are multiples of it
@@ -38,8 +39,7 @@ class TorchBackend:
     ) -> None:
         self.direction = direction
         self.takes_several_events = False  # one context for each of several events with as many rows
-        on_cuda = direction.exit_matrix.device.type == "cuda"
-        self.chunk_rows = chunk_rows or (_CUDA_ROWS if on_cuda else _CPU_ROWS)
+        self.chunk_rows = chunk_rows or _chunk_rows(direction)
         self._step = step
 
     def run(self, rows: Tensor, context: Tensor | None, out: Tensor, logabsdet: Tensor) -> None:
@@ -176,6 +176,13 @@ class _Graph:
         self._graph.replay()
         out.copy_(self._exit[:events, :count])
         logabsdet.copy_(self._total[:events, :count])
+
+
+def _chunk_rows(direction: Direction) -> int:
+    if direction.exit_matrix.device.type != "cuda":
+        return _CPU_ROWS
+    hidden = max(step.weights.final.shape[1] for step in direction.steps)
+    return min(_CUDA_ROWS, max(1, _CUDA_UNITS // hidden))
 
 
 def event_values(direction: Direction, context: Tensor | None) -> list[EventValues]:

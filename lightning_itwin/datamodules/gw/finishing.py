@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from lightning_itwin.waveforms import Binary
 
 # Of a raw series: rise and fall of the window, as bilby has it.
 _ROLL_OFF_S = 0.2
+# Batches that somebody asks for and does not take are not waited for longer.
+_PATIENCE_S = 0.05
 
 
 class FinishedBatch:
@@ -37,6 +40,7 @@ class FinishedBatch:
     def __init__(self, batch: GWBatch, made: torch.cuda.Event | None) -> None:
         self._batch = batch
         self._made = made
+        self.when_taken: Callable[[], None] | None = None
 
     def get(self) -> GWBatch:
         """Give the batch to the current stream, which waits for it; the host does not."""
@@ -45,6 +49,9 @@ class FinishedBatch:
             here.wait_event(self._made)
             for tensor in self._batch:
                 tensor.record_stream(here)
+        if self.when_taken is not None:
+            self.when_taken()
+            self.when_taken = None
         return self._batch
 
 
@@ -176,6 +183,9 @@ class BatchFinisher:
 class FinishedAhead:
     """A source of finished batches, which the thread that reads ahead makes while the model computes.
 
+    The thread goes on when a batch is taken, not when it is asked for: where it shares the interpreter with
+    the loop of the training, that loop would wait for it.
+
     Args:
         source: of what they are made.
         finisher: makes them.
@@ -184,14 +194,20 @@ class FinishedAhead:
     def __init__(self, source: BatchSource, finisher: BatchFinisher) -> None:
         self._source = source
         self._finisher = finisher
+        self._room = threading.Semaphore()
 
     def prepare(self, largest_batch: int, read_ahead: int) -> None:
         """Get buffers ready, before the first batch."""
         self._source.prepare(largest_batch, read_ahead)
+        self._room = threading.Semaphore(max(1, read_ahead))
 
     def read(self, events: np.ndarray, epoch: int, number: int) -> FinishedBatch:
         """Start the making of a batch."""
-        return self._finisher.start(self._source.read(events, epoch, number))
+        room = self._room
+        room.acquire(timeout=_PATIENCE_S)
+        batch = self._finisher.start(self._source.read(events, epoch, number))
+        batch.when_taken = room.release
+        return batch
 
 
 def _tukey(samples: int, share: float) -> Tensor:
