@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from lightning_itwin.meters.epoch_clock import EpochClock, EpochReading
 from lightning_itwin.meters.host import process_start_unix_s
 from lightning_itwin.records import EpochRecord, WallTimeRecord, tags
 
+_FETCH = ".train_dataloader_next"
 _DTYPES = (("bf16", torch.bfloat16), ("16", torch.float16), ("64", torch.float64))
 
 
@@ -47,7 +49,7 @@ class EpochTimer(MeasuringCallback):
         self._warmup = True
         self._rank = 0
         self._start_up_s = self._start_s = 0.0
-        self._without_checkpoint_clock: Callable[[], None] = _nothing
+        self._unwatched = ExitStack()
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._warmup = True
@@ -56,13 +58,13 @@ class EpochTimer(MeasuringCallback):
         self._start_s = time.perf_counter()
         since_unix_s = EpochTimer._accounted_until_unix_s or process_start_unix_s()
         self._start_up_s = max(0.0, time.time() - since_unix_s)
-        self._without_checkpoint_clock = _time_checkpoints(trainer, self._clock)
+        self._unwatched.callback(_time_checkpoints(trainer, self._clock))
+        self._unwatched.callback(_time_fetches(trainer, self._clock))
         # a training that resumes in the middle of an epoch has no on_train_epoch_start
         self._clock.epoch_start(_now_s(trainer))
 
     def stop(self) -> None:
-        self._without_checkpoint_clock()
-        self._without_checkpoint_clock = _nothing
+        self._unwatched.close()
         EpochTimer._accounted_until_unix_s = time.time()
         self._write_wall_time()
 
@@ -151,10 +153,6 @@ class EpochTimer(MeasuringCallback):
         )
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 def _time_checkpoints(trainer: Trainer, clock: EpochClock) -> Callable[[], None]:
     """Have the clock told of every checkpoint that the Trainer saves; gives what ends that.
 
@@ -174,6 +172,24 @@ def _time_checkpoints(trainer: Trainer, clock: EpochClock) -> Callable[[], None]
             del trainer.__dict__["save_checkpoint"]
 
     trainer.save_checkpoint = timed  # type: ignore[method-assign]
+    return end
+
+
+def _time_fetches(trainer: Trainer, clock: EpochClock) -> Callable[[], None]:
+    """Have the clock told when the loop asks for a batch, which Lightning tells profilers alone."""
+    profiler: Any = trainer.profiler  # type: ignore[attr-defined]  # Lightning does not declare it
+    start = profiler.start
+
+    def timed(action_name: str) -> None:
+        if action_name.endswith(_FETCH):
+            clock.batch_asked(time.perf_counter())
+        start(action_name)
+
+    def end() -> None:
+        if profiler.__dict__.get("start") is timed:
+            del profiler.__dict__["start"]
+
+    profiler.start = timed
     return end
 
 

@@ -26,8 +26,9 @@ class EpochReading:
         samples: samples of the batches; None if one of them had no size.
         step_time_median_s, step_time_p95_s: of the intervals from one batch's end to the next one's, those
             with a validation in between left out; None with fewer than two batches.
-        data_wait_s: time between the end of a batch (or the start of the epoch, or the end of a validation)
-            and the start of the next one, of the batches that were trained.
+        data_wait_s: time from when a batch is asked for to the start of its step, of the batches that were
+            trained; where nobody says when it is asked for, from the end of the one before (or the start of
+            the epoch, or the end of a validation).
     """
 
     time_s: float
@@ -82,6 +83,7 @@ class EpochClock:
 
     def _begin(self, now_s: float) -> None:
         self._start_s = self._mark_s = self._last_batch_end_s = now_s
+        self._asked_s: float | None = None
         self._validation_start_s: float | None = None
         self._validation_s = 0.0
         self._validation_before_last_batch_s = 0.0
@@ -94,9 +96,15 @@ class EpochClock:
         self._intervals_s: deque[float] = deque(maxlen=_STEPS_KEPT)
         self._interrupted = True
 
+    def batch_asked(self, now_s: float) -> None:
+        """Note that the next batch is asked for; of several times before its step, the first counts."""
+        if self._asked_s is None:
+            self._asked_s = now_s
+
     def batch_start(self, now_s: float) -> None:
         """Note that a batch has arrived and its step begins."""
-        self._wait_s = now_s - self._mark_s
+        since_s = self._mark_s if self._asked_s is None else max(self._mark_s, self._asked_s)
+        self._wait_s, self._asked_s = now_s - since_s, None
 
     def batch_end(self, now_s: float, samples: int | None) -> None:
         """Note that a step has ended; ``samples`` is the size of its batch, None where it has none."""

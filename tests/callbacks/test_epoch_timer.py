@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger
@@ -142,6 +142,24 @@ def test_training_and_validation_apart(tmp_path: Path, clock: Clock) -> None:
         (0, 2 * VALIDATION_S, 2),
         (1, 2 * VALIDATION_S, 2),
     ]
+
+
+class Busy(Callback):
+    """Does something of its own after every batch."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.clock.now_s += 1.5
+
+
+def test_what_another_callback_does_is_no_waiting_for_data(tmp_path: Path, clock: Clock) -> None:
+    trainer = fit(tmp_path, clock, callbacks=(Busy(clock),), enable_checkpointing=False)
+    for row in rows(tmp_path):
+        assert row.data_wait_s == 4 * 2 * FETCH_S
+        assert row.step_time_median_s == 2 * FETCH_S + STEP_S + 1.5
+    assert "start" not in vars(trainer.profiler)  # the profiler is as it was
 
 
 def test_without_validation_there_is_no_row_of_it(tmp_path: Path, clock: Clock) -> None:

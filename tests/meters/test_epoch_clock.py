@@ -152,3 +152,15 @@ def test_totals_go_on_over_epochs() -> None:
     clock.epoch_start(200.0)
     run_batches(clock, 200.0, batches=1, wait_s=0.5, step_s=1.5)  # an epoch that does not end
     assert clock.totals() == ClockTotals(epochs_s=14.0, data_wait_s=3.5, validation_s=8.0, checkpoint_s=4.0)
+
+
+def test_waiting_begins_when_a_batch_is_asked_for_the_first_time() -> None:
+    clock = EpochClock()
+    clock.epoch_start(0.0)
+    for start_s in (0.0, 10.0, 20.0):
+        clock.batch_asked(start_s + 3.0)
+        clock.batch_asked(start_s + 3.5)  # a prefetch
+        clock.batch_start(start_s + 4.0)
+        clock.batch_end(start_s + 10.0, samples=2)
+    reading = clock.read()
+    assert (reading.time_s, reading.data_wait_s, reading.step_time_median_s) == (30.0, 3.0, 10.0)
