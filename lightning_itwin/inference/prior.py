@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -264,7 +265,9 @@ def _read(expressions: dict[str, str]) -> Any:
     bilby_prior = require("bilby.gw.prior", extra="gw")
     logging.getLogger("bilby").setLevel(logging.WARNING)
     try:
-        priors = bilby_prior.BBHPriorDict(dictionary=dict(expressions))
+        with warnings.catch_warnings():  # bilby reads a unit's LaTeX as Python source
+            warnings.filterwarnings("ignore", message="invalid escape sequence")
+            priors = bilby_prior.BBHPriorDict(dictionary=dict(expressions))
     except (TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
         raise ValueError(f"bilby cannot read the prior file: {error}") from error
     for name in expressions:

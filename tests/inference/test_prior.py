@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -35,6 +36,12 @@ def test_a_packaged_prior_samples_and_weighs_as_bilby_does(name: str) -> None:
     samples = {parameter: theta[:, column].numpy() for column, parameter in enumerate(prior.names)}
     np.testing.assert_allclose(prior.log_prob(theta), theirs.ln_prob(samples, axis=0), atol=1e-12)
     np.testing.assert_allclose(prior.cdf(theta), uniforms, atol=1e-9)
+
+
+def test_latex_of_a_unit_is_no_matter_of_pythons() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Prior("chirp_mass = Uniform(name='chirp_mass', minimum=20, maximum=60, unit='$M_{\\odot}$')\n")
 
 
 def test_the_reference_system_has_its_fourteen_parameters() -> None:

@@ -221,11 +221,9 @@ class GWDataModule(RankedDataModule):
         return moved
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        if isinstance(batch, FinishedBatch):
-            return batch.get()
-        return self.finish(batch) if isinstance(batch, EventInputs) else batch
+        return self.finish(batch) if isinstance(batch, EventInputs | FinishedBatch) else batch
 
-    def finish(self, inputs: EventInputs) -> GWBatch:
+    def finish(self, inputs: EventInputs | FinishedBatch) -> GWBatch:
         """Make a batch of what a loader gives: signal, noise and series, on the device of the inputs.
 
         The Trainer does it in ``on_after_batch_transfer``, or, on a GPU, ahead of time in a thread; a loop of
@@ -234,6 +232,8 @@ class GWDataModule(RankedDataModule):
         Args:
             inputs: from one of the loaders.
         """
+        if isinstance(inputs, FinishedBatch):
+            return inputs.get()
         return self._finisher(inputs.theta.device)(inputs)
 
     def _finisher(self, device: torch.device) -> BatchFinisher:

@@ -318,7 +318,7 @@ def test_batches_that_are_finished_ahead_are_the_same(bank_events):
         moved = module.transfer_batch_to_device(batch, torch.device("cpu"), 0)
         found.append(module.on_after_batch_transfer(moved, 0))
     assert same(found, wanted)
-    untaken = [batch.get() for batch in list(loader)]  # all asked for before one is taken
+    untaken = [module.finish(batch) for batch in list(loader)]  # all asked for before one is taken
     assert same(untaken, wanted)
 
 
