@@ -54,8 +54,9 @@ def main() -> int:
     minutes = json.loads((options.folder / "fit.json").read_text(encoding="utf-8"))["wall_s"] / 60
     lines = [
         f"Training: {minutes:.1f} minutes on one GPU, set-up and compilation in them, {options.epochs} "
-        f"epochs of {events / 1e6:.1f}e6 events, none of them twice, in batches of {options.batch}. Priors: "
-        "the preset's, eleven free parameters. PSDs from the events' own files.",
+        f"{'epoch' if options.epochs == 1 else 'epochs'} of {events / 1e6:.1f}e6 events, none of them "
+        f"twice, in batches of {options.batch}. Priors: the preset's, eleven free "
+        "parameters. PSDs from the events' own files.",
         f"{SIZE['model.init_args.posteriors.num_samples']:,} samples an event.",
         *told,
         "",

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_itwin.inference.event_uniforms import event_uniforms
-from lightning_itwin.inference.prior_text import parse_prior_text, read_prior_text
+from lightning_itwin.inference.prior_text import parse_prior_text, read_prior_text, units_in_latex
 from lightning_itwin.optional import require
 from lightning_itwin.waveforms import Binary, EndsEarly, Waveform
 from lightning_itwin.waveforms.binary import MASSES
@@ -265,8 +264,7 @@ def _read(expressions: dict[str, str]) -> Any:
     bilby_prior = require("bilby.gw.prior", extra="gw")
     logging.getLogger("bilby").setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():  # bilby reads a unit's LaTeX as Python source
-            warnings.filterwarnings("ignore", message="invalid escape sequence")
+        with units_in_latex():
             priors = bilby_prior.BBHPriorDict(dictionary=dict(expressions))
     except (TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
         raise ValueError(f"bilby cannot read the prior file: {error}") from error

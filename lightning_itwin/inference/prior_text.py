@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -76,9 +79,18 @@ def parse_prior_text(text: str) -> dict[str, str]:
     return expressions
 
 
+@contextmanager
+def units_in_latex() -> Iterator[None]:
+    """Let Python read units in LaTeX, as bilby's prior files have them, without warnings."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*invalid escape sequence")
+        yield
+
+
 def _check(name: str, expression: str) -> None:
     try:
-        tree = ast.parse(expression, mode="eval")
+        with units_in_latex():
+            tree = ast.parse(expression, mode="eval")
     except SyntaxError as error:
         raise ValueError(f"The prior of {name} cannot be read: {expression}.") from error
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
