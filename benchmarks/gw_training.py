@@ -54,6 +54,7 @@ class Step:
             without,
             model.hparams["reference_frame"],
         ).to(device)
+        self.network.write_gradients_in_place(True)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5, fused=device.type == "cuda")
         self.inputs = self.data.transfer_batch_to_device(next(iter(self.data.train_dataloader())), device, 0)
         self.batch = self.data.finish(self.inputs)

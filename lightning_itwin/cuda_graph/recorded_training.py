@@ -30,7 +30,7 @@ class RecordedTraining:
         gradients_in_place: the backward pass writes ``parameter.grad`` itself, the same tensor at every step,
             which spares the host the way of each gradient through autograd. For ``backward`` alone:
             ``torch.autograd.grad`` finds no parameters. Without effect where a parameter has hooks or
-            processes train together, which wait for that way.
+            ``torch.distributed`` is at work, which wait there; Horovod waits there unseen.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class RecordedTraining:
             if self._recorded is None or self._recorded.in_use:
                 return self._function(*inputs)
         if self._in_place and not self._awaited():
+            # autograd asks for a backward pass where something has gradients
             return _Replay.apply(self._recorded, True, *inputs, torch.empty(0, requires_grad=True))
         return _Replay.apply(self._recorded, False, *inputs, *self._parameters)
 

@@ -179,7 +179,7 @@ def fast_training(flow: Any, *, compile: str = "auto", gradients_in_place: bool 
         gradients_in_place: where steps are CUDA graphs, their backward pass writes ``parameter.grad`` itself,
             the same tensor at every step, which takes less of the host's time. For ``loss.backward()`` alone:
             ``torch.autograd.grad`` finds no parameters. Where a parameter has hooks or
-            ``torch.distributed`` is at work, as without it.
+            ``torch.distributed`` is at work, as without it; not to be asked for under Horovod.
 
     Raises:
         ValueError: ``compile`` is neither.

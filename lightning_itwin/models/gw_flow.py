@@ -222,8 +222,10 @@ class GWFlow(GWEstimator):
         rates: dict[str, Any] = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"]}
         # one launch for all parameters; a scaler of gradients in float16 knows no such optimizer
         fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        alone = self.trainer.world_size == 1  # nobody waits for the gradient of a parameter
+        self._network.write_gradients_in_place(alone)
         optimizer: torch.optim.AdamW
-        if fused and self.trainer.world_size == 1:
+        if fused and alone:
             optimizer = RecordedAdamW(self.parameters(), **rates)
         else:
             optimizer = torch.optim.AdamW(self.parameters(), **rates, fused=fused)

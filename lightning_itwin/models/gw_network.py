@@ -116,12 +116,17 @@ class GWNetwork(nn.Module):
             extra_features=asd.shape[1] + (0 if self.arrivals is None else self.arrivals.num_features),
         )
         self.flow = neural_spline_flow(len(self.names), embedding.context_features, **asdict(flow))
-        self._compiles = embedding.compile
-        self._training_embedding = TrainingEmbedding(self.embedding, embedding)
+        self._embedding_settings = embedding
+        self.write_gradients_in_place(False)
         # what needs no gradients; on a GPU, of training steps, as CUDA graphs
         self._tell_fast = RecordedFunction(self._tell, self._tables)
         self._to_coordinates_fast = RecordedFunction(self.to_coordinates, self._tables)
         self._accelerated: Any = None
+
+    def write_gradients_in_place(self, in_place: bool) -> None:
+        """Say whether the steps of a training write gradients where they are, as those of one process may."""
+        self._in_place = in_place
+        self._training_embedding = TrainingEmbedding(self.embedding, self._embedding_settings, in_place)
         self._training_flow: TrainingFlow | None = None
 
     def read_asds_of(self, conditions: GWConditions) -> None:
@@ -191,7 +196,7 @@ class GWNetwork(nn.Module):
         return embed(strain, extra, late).float(), arrival
 
     def _is_fast(self, tensor: Tensor) -> bool:
-        return self._compiles and self.training and tensor.device.type == "cuda"
+        return self._embedding_settings.compile and self.training and tensor.device.type == "cuda"
 
     def _tell(self, strain: Tensor, psd_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # features beside the strain, by which share of its length it is late, and the arrival's coordinate
@@ -274,7 +279,7 @@ class GWNetwork(nn.Module):
     def _fast(self) -> TrainingFlow:
         # No part of the module: it reads the flow's own parameters.
         if self._training_flow is None:
-            self._training_flow = fast_training(self.flow, gradients_in_place=True)
+            self._training_flow = fast_training(self.flow, gradients_in_place=self._in_place)
         return self._training_flow
 
     @torch.no_grad()

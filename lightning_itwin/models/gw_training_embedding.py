@@ -18,16 +18,22 @@ class TrainingEmbedding:
     """The same function as an embedding, for training steps on a GPU.
 
     A ResNet is compiled, and goes on uncompiled, with a warning, where that fails. The steps of either kind
-    are recorded as CUDA graphs, unless they draw random numbers or ask other processes; their backward pass
-    writes gradients where they are.
+    are recorded as CUDA graphs, unless they draw random numbers or ask other processes.
 
     Args:
         embedding: whose parameters and buffers are read and trained.
         settings: whether it is to be compiled, and its dropout.
+        gradients_in_place: as ``RecordedTraining`` has it.
     """
 
-    def __init__(self, embedding: FoldedResNet | SVDEmbedding, settings: EmbeddingSettings) -> None:
+    def __init__(
+        self,
+        embedding: FoldedResNet | SVDEmbedding,
+        settings: EmbeddingSettings,
+        gradients_in_place: bool = False,
+    ) -> None:
         self._embedding = embedding
+        self._in_place = gradients_in_place
         self._repeatable = settings.compile and settings.dropout == 0
         self._step: Callable[..., Tensor] | None = None
         self.fuses = isinstance(embedding, FoldedResNet)
@@ -45,7 +51,7 @@ class TrainingEmbedding:
             parameters, buffers = list(self._embedding.parameters()), self._embedding.buffers
             self._step = self._fused
             if self.records:
-                self._step = RecordedTraining(self._fused, parameters, buffers, gradients_in_place=True)
+                self._step = RecordedTraining(self._fused, parameters, buffers, self._in_place)
         return self._step(strain, extra, late)
 
     def _fused(self, strain: Tensor, extra: Tensor | None, late: Tensor | None) -> Tensor:

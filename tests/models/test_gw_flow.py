@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -346,12 +347,25 @@ def test_frame_and_arrivals_keep_names_bounds_and_densities(frame, embedding, tm
     np.testing.assert_allclose(densities.information.detach(), log_prob[0] - log_prior, atol=0.02)
 
 
+@pytest.mark.parametrize(("world_size", "in_place"), [(1, True), (2, False)])
+def test_gradients_are_written_in_place_by_one_process_alone(data, tmp_path, world_size, in_place):
+    model = made()
+    fitted = trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    fitted.fit(model, datamodule=data)
+    told = {"precision": "32-true", "world_size": world_size, "estimated_stepping_batches": 1}
+    model._trainer = SimpleNamespace(**told)
+    model.configure_optimizers()
+    assert model._network._fast._in_place == model._network._training_embedding._in_place == in_place
+
+
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("frame", ["sky", "detectors"])
-def test_recorded_steps_have_the_densities_and_gradients_of_others(frame, tmp_path, monkeypatch):
+def test_recorded_steps_have_the_densities_and_gradients_of_others(frame, in_place, tmp_path, monkeypatch):
     data = ToyData(events=64, prior=WHOLE_SKY, psds=2)
     model = made(reference_frame=frame, embedding=ALIGNED)
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(model, datamodule=data)
     network = model._network.train()
+    network.write_gradients_in_place(in_place)
     plain = copy.deepcopy(network)
     for part in ("function", "training"):
         monkeypatch.setattr(f"lightning_itwin.cuda_graph.recorded_{part}.record", stand_in_graph.record)
