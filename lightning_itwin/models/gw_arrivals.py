@@ -16,7 +16,7 @@ from lightning_itwin.detectors import Observation
 from lightning_itwin.detectors.projection import SPEED_OF_LIGHT_M_PER_S, time_shift
 from lightning_itwin.inference import Prior
 from lightning_itwin.models.gw_coordinates import GaussianCoordinates
-from lightning_itwin.models.gw_detector_frame import ONE_SITE_M, DetectorFrame
+from lightning_itwin.models.gw_detector_frame import ONE_SITE_M, DetectorFrame, with_columns
 from lightning_itwin.waveforms import Binary, Waveform
 
 _TEMPLATES = 4
@@ -144,8 +144,9 @@ class ArrivalFinder(nn.Module):
         template = template_SDKF[:1] if psd_index is None else template_SDKF[psd_index]
         snr_BDKL = torch.fft.ifft(spectrum_BDF[:, :, None] * template, n=self._points, norm="forward")
         # the transform counts frequencies from the first of the band
-        turns_L = self.lags_L.double() * (self._spacing_s * self._first * self._step_hz)
-        snr_BDKL = snr_BDKL[..., self.lags_L % self._points] * _unit_circle(turns_L)
+        earlier_L = -self.lags_L.double() * self._spacing_s
+        turned_L = time_shift(earlier_L, self._first, 1, self._step_hz, snr_BDKL.dtype)[:, 0]
+        snr_BDKL = snr_BDKL[..., self.lags_L % self._points] * turned_L
         power_BDKL = torch.view_as_real(snr_BDKL).square().sum(-1)
         power_GBKL = [torch.stack([power_BDKL[:, one] for one in site]).sum(0) for site in self._sites]
         widened = [_widened(power, apart) for power, apart in zip(power_GBKL, self._apart)]
@@ -214,7 +215,7 @@ class TimeFromArrival:
         )
         if self._frame is not None:
             time_s = self._frame.inside(time_s)
-        z, _ = self._coordinates.to_coordinates(_with(theta, self._column, time_s))
+        z, _ = self._coordinates.to_coordinates(with_columns(theta, {self._column: time_s}))
         return z[:, self._column].clamp(-_FURTHEST, _FURTHEST)
 
     def to_flow(self, z: Tensor, arrival: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,13 +230,13 @@ class TimeFromArrival:
         """
         far = (z[..., self._column] - arrival) / self._width
         log_slope = -0.5 * torch.log1p(far.square()) - math.log(self._width)
-        return _with(z, self._column, torch.asinh(far)), log_slope
+        return with_columns(z, {self._column: torch.asinh(far)}), log_slope
 
     def from_flow(self, x: Tensor, arrival: Tensor) -> tuple[Tensor, Tensor]:
         """Turn it back; as ``to_flow``."""
         near = x[..., self._column]
         log_slope = math.log(self._width) + near.cosh().log()
-        return _with(x, self._column, arrival + self._width * near.sinh()), log_slope
+        return with_columns(x, {self._column: arrival + self._width * near.sinh()}), log_slope
 
 
 def _time_bounds_s(prior: Prior) -> tuple[float, float]:
@@ -262,10 +263,6 @@ def _sites(distance_DD: Tensor) -> list[list[int]]:
     return sites
 
 
-def _unit_circle(turns: Tensor) -> Tensor:
-    return torch.polar(torch.ones_like(turns), 2 * torch.pi * turns.remainder(1)).to(torch.complex64)
-
-
 def _normalised(spectra: Tensor) -> Tensor:
     return spectra / spectra.abs().square().sum(-1, keepdim=True).sqrt().clamp(min=1e-30)
 
@@ -280,9 +277,3 @@ def _vertex(power_BL: Tensor, peak_B: Tensor) -> Tensor:
     before, at, after = (power_BL[events_B, (peak_B + step).clamp(0, last)].double() for step in (-1, 0, 1))
     bend = 2 * at - before - after
     return torch.where(bend > 0, (after - before) / (2 * bend.clamp(min=1e-30)), 0.0).clamp(-0.5, 0.5)
-
-
-def _with(table: Tensor, column: int, values: Tensor) -> Tensor:
-    columns = list(table.unbind(-1))
-    columns[column] = values
-    return torch.stack(columns, dim=-1)

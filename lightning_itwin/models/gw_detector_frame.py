@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -84,14 +84,19 @@ class DetectorFrame(nn.Module):
 
     def _with(self, theta: Tensor, longitude: Tensor, latitude: Tensor, time_s: Tensor) -> Tensor:
         around = torch.remainder(longitude - self._ra_from, 2 * math.pi) + self._ra_from
-        columns = list(theta.unbind(-1))
-        for column, values in zip(self._columns, (around, latitude, time_s)):
-            columns[column] = values
-        return torch.stack(columns, dim=-1)
+        return with_columns(theta, dict(zip(self._columns, (around, latitude, time_s))))
 
     def inside(self, time_s: Tensor) -> Tensor:
         """Let a time that lies outside of its prior come in at the other end."""
         return torch.remainder(time_s - self._time_from_s, self._time_range_s) + self._time_from_s
+
+
+def with_columns(table: Tensor, replaced: Mapping[int, Tensor]) -> Tensor:
+    """Give a table, (..., P), with other values, (...), in some of its columns."""
+    columns = list(table.unbind(-1))
+    for column, values in replaced.items():
+        columns[column] = values
+    return torch.stack(columns, dim=-1)
 
 
 def _angles(vectors: Tensor) -> tuple[Tensor, Tensor]:
