@@ -18,6 +18,9 @@ class GradientPack:
     Args:
         like: tensors whose gradients there are, dense, of one dtype and device.
 
+    Attributes:
+        views: the room of each gradient, in the order of the tensors.
+
     >>> pack = GradientPack([torch.zeros(2, 3), torch.zeros(2)])
     >>> pack.write([torch.ones(2, 3), torch.tensor([2.0, 3.0])])
     >>> [gradient.tolist() for gradient in pack.copies()]
@@ -29,16 +32,11 @@ class GradientPack:
         self._order = sorted(range(len(like)), key=lambda place: like[place].numel() % _ALIGNED != 0)
         self._templates = [like[place].detach() for place in self._order]
         self._all_E = like[0].new_empty(sum(template.numel() for template in self._templates))
-        self._views = self._views_of(self._all_E)
-
-    @property
-    def views(self) -> list[Tensor]:
-        """The room of each gradient, in the order of the tensors."""
-        return self._views
+        self.views = self._views_of(self._all_E)
 
     def write(self, gradients: Sequence[Tensor]) -> None:
         """Write all gradients, in the order of the tensors, in a few launches."""
-        pairs = list(zip(self._views, gradients))
+        pairs = list(zip(self.views, gradients))
         alike = [pair for pair in pairs if pair[0].stride() == pair[1].stride()]
         if alike:
             torch._foreach_copy_([view for view, _ in alike], [gradient for _, gradient in alike])

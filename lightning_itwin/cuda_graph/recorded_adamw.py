@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_itwin.cuda_graph.recording import record
+from lightning_itwin.cuda_graph.recording import record, warn_of_failure
 
 
 class RecordedAdamW(torch.optim.AdamW):
@@ -85,8 +84,7 @@ class RecordedAdamW(torch.optim.AdamW):
             self._graph, _ = record(self._update, device, warm_up=lambda: None)
         except RuntimeError as error:
             self._fails = True
-            reason = str(error).splitlines()[0]
-            warnings.warn(f"AdamW's steps are not recorded, and slower: {reason}", stacklevel=4)
+            warn_of_failure("AdamW's steps are", error)
 
     def _update(self) -> None:
         for rate, group in zip(self._rates, self.param_groups):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from lightning_itwin.cuda_graph.recording import record
+from lightning_itwin.cuda_graph.recording import record, warn_of_failure
 
 Made = TypeVar("Made", Tensor, tuple[Tensor, ...])
 
@@ -71,6 +70,4 @@ class RecordedFunction(Generic[Made]):
             self._graph, self._output = record(lambda: self._function(*self._inputs), inputs[0].device)
         except RuntimeError as error:
             self._fails = True
-            reason = str(error).splitlines()[0]
-            name = getattr(self._function, "__qualname__", repr(self._function))
-            warnings.warn(f"{name} is not recorded, and slower: {reason}", stacklevel=3)
+            warn_of_failure(f"{getattr(self._function, '__qualname__', repr(self._function))} is", error)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_itwin.cuda_graph.gradient_pack import GradientPack
-from lightning_itwin.cuda_graph.recording import record
+from lightning_itwin.cuda_graph.recording import record, warn_of_failure
 
 Function = Callable[..., Tensor]
 
@@ -91,8 +90,7 @@ class RecordedTraining:
             return _Recorded(self._function, inputs, self._parameters)
         except RuntimeError as error:
             self._fails = True
-            reason = str(error).splitlines()[0]
-            warnings.warn(f"Training steps are not recorded, and slower: {reason}", stacklevel=3)
+            warn_of_failure("Training steps are", error)
             return None
         finally:  # it was called a few times for nothing
             with torch.no_grad():
@@ -161,10 +159,8 @@ class _Recorded:
         The optimizer keeps what it is given, and the next step writes over its own.
         """
         self.backward.replay()
-        copies = iter(self._pack.copies())
-        found = iter([next(copies) if is_used else None for is_used in self._used])
-        of_inputs = [next(found) if each is not None and each.requires_grad else None for each in self.inputs]
-        return [*of_inputs, *found]
+        found = self._in_order(self._pack.copies())
+        return [*self._of_inputs(found), *found]
 
     def gradients_in_place(self) -> list[Tensor | None]:
         """Run the backward pass, leave gradients in the parameters, and give copies of the inputs' own."""
@@ -173,19 +169,25 @@ class _Recorded:
         # where nobody has taken the gradients of an earlier step away, these are added to them
         kept = self._pack.copies() if any(grad is view for grad, view in zip(before, views)) else None
         self.backward.replay()
-        found: list[Tensor] = []
+        of_inputs: list[Tensor] = []
         for place, (leaf, grad, view) in enumerate(zip(self._leaves, before, views)):
             if not isinstance(leaf, nn.Parameter):
-                found.append(view.clone())
+                of_inputs.append(view.clone())
             elif grad is None:
                 leaf.grad = view
             elif grad is not view:
                 grad.add_(view)
             elif kept is not None:
                 view.add_(kept[place])
-        copies, used = iter(found), iter(self._used)
-        needs = [each is not None and each.requires_grad for each in self.inputs]
-        return [next(copies) if need and next(used) else None for need in needs]
+        return self._of_inputs(self._in_order(of_inputs))
+
+    def _in_order(self, gradients: Iterable[Tensor]) -> Iterator[Tensor | None]:
+        # of all that has gradients, the inputs first: None for what the function does not read
+        used = iter(gradients)
+        return (next(used) if is_used else None for is_used in self._used)
+
+    def _of_inputs(self, found: Iterator[Tensor | None]) -> list[Tensor | None]:
+        return [next(found) if each is not None and each.requires_grad else None for each in self.inputs]
 
 
 class _Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -47,3 +48,13 @@ def record(
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             made = function()
     return graph, made
+
+
+def warn_of_failure(what: str, error: RuntimeError) -> None:
+    """Warn that something is launched piece by piece after all.
+
+    Args:
+        what: subject and verb of the sentence, such as "Training steps are".
+        error: by which recording failed.
+    """
+    warnings.warn(f"{what} not recorded, and slower: {str(error).splitlines()[0]}", stacklevel=4)
