@@ -167,12 +167,7 @@ def _time_checkpoints(trainer: Trainer, clock: EpochClock) -> Callable[[], None]
         finally:
             clock.checkpoint_end(_now_s(trainer))
 
-    def end() -> None:
-        if trainer.__dict__.get("save_checkpoint") is timed:
-            del trainer.__dict__["save_checkpoint"]
-
-    trainer.save_checkpoint = timed  # type: ignore[method-assign]
-    return end
+    return _replace(trainer, "save_checkpoint", timed)
 
 
 def _time_fetches(trainer: Trainer, clock: EpochClock) -> Callable[[], None]:
@@ -185,11 +180,17 @@ def _time_fetches(trainer: Trainer, clock: EpochClock) -> Callable[[], None]:
             clock.batch_asked(time.perf_counter())
         start(action_name)
 
-    def end() -> None:
-        if profiler.__dict__.get("start") is timed:
-            del profiler.__dict__["start"]
+    return _replace(profiler, "start", timed)
 
-    profiler.start = timed
+
+def _replace(owner: Any, method: str, function: Callable[..., None]) -> Callable[[], None]:
+    """Put a function in the place of an object's method; gives what ends that."""
+
+    def end() -> None:
+        if vars(owner).get(method) is function:
+            delattr(owner, method)
+
+    setattr(owner, method, function)
     return end
 
 

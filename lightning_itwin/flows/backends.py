@@ -182,7 +182,7 @@ def _chunk_rows(direction: Direction) -> int:
     if direction.exit_matrix.device.type != "cuda":
         return _CPU_ROWS
     hidden = max(step.weights.final.shape[1] for step in direction.steps)
-    return min(_CUDA_ROWS, max(1, _CUDA_UNITS // hidden))
+    return min(_CUDA_ROWS, _CUDA_UNITS // hidden)
 
 
 def event_values(direction: Direction, context: Tensor | None) -> list[EventValues]:

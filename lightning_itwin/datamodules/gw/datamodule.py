@@ -249,6 +249,12 @@ class GWDataModule(RankedDataModule):
         """Simulate whitened signals without noise, of events that are in no split, (num, D, F) complex64."""
         return self.simulator.signals(_APART + np.arange(first, first + num))
 
+    @property
+    def _gpu(self) -> torch.device | None:
+        # the one that the Trainer uses
+        device = None if self.trainer is None else self.trainer.strategy.root_device
+        return device if device is not None and device.type == "cuda" else None
+
     def _span(self, split: str) -> tuple[int, int]:
         """First stored event of a split, and the one after its last."""
         stored = len(self._shards) if self._shards is not None else len(self._file or [])
@@ -297,10 +303,9 @@ class GWDataModule(RankedDataModule):
             rank=self._rank,
             bank=self._bank if split == "train" else None,
         )
-        if self.trainer is None or not self.events.read_ahead:
+        if self._gpu is None or not self.events.read_ahead:
             return source
-        device = self.trainer.strategy.root_device
-        return FinishedAhead(source, self._finisher(device)) if device.type == "cuda" else source
+        return FinishedAhead(source, self._finisher(self._gpu))
 
     def _stored(self, split: str) -> ShardSource | HDF5Source:
         begin, end = self._span(split)
@@ -320,7 +325,7 @@ class GWDataModule(RankedDataModule):
             begin,
             end,
             threads=self.events.read_threads,
-            pinned=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            pinned=self._gpu is not None,
             noise_seed=None if has_noise else noise_seed,
         )
         self._rings.append(source)
