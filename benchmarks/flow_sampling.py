@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import statistics
 import subprocess
 import sys
@@ -215,7 +216,9 @@ def memory_table() -> list[str]:
     return lines
 
 
-def on_gpu(names: list[str], products: list[str], rounds: int) -> tuple[list[str], list[str]]:
+def on_gpu(
+    names: list[str], labels: list[str], chunks: list[int | None], rounds: int
+) -> tuple[list[str], list[str]]:
     lines = [
         f"{GPU_EVENTS} events x {GPU_SAMPLES} samples with their densities, median of {rounds}. nflows at "
         f"{GPU_EVENTS} x {NFLOWS_SAMPLES}, in float32. Memory above the flow's weights: the folded ones of "
@@ -233,12 +236,13 @@ def on_gpu(names: list[str], products: list[str], rounds: int) -> tuple[list[str
         torch.backends.cuda.matmul.allow_tf32 = False
         stock_us = 1e6 / GPU_EVENTS / NFLOWS_SAMPLES * drawing_s(flow, NFLOWS_SAMPLES, context, rounds)
         lines.append(f"| {name} | nflows, float32 | {stock_us:.2f} | 1 | | | |")
-        for label in products:
+        for label, chunk_rows in itertools.product(labels, chunks):
             dtype, tf32 = PRODUCTS[label]
+            told = label if chunk_rows is None else f"{label}, {chunk_rows} rows"
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.cuda.empty_cache()
             before = torch.cuda.memory_reserved()
-            fast = accelerate(flow, dtype=dtype)
+            fast = accelerate(flow, dtype=dtype, chunk_rows=chunk_rows)
             one_s = drawing_s(fast, GPU_SAMPLES, context[:1], rounds)
             all_s = drawing_s(fast, GPU_SAMPLES, context, rounds)
             torch.cuda.empty_cache()
@@ -246,13 +250,13 @@ def on_gpu(names: list[str], products: list[str], rounds: int) -> tuple[list[str
             del fast
             each_us = 1e6 * all_s / GPU_EVENTS / GPU_SAMPLES
             lines.append(
-                f"| {name} | {label} | **{each_us:.3f}** | {stock_us / each_us:.1f} | {all_s:.3f} "
+                f"| {name} | {told} | **{each_us:.3f}** | {stock_us / each_us:.1f} | {all_s:.3f} "
                 f"| {1e3 * one_s:.1f} | {above_mib:.0f} |"
             )
             if name in GPU_GOALS_US:
                 goal_us = GPU_GOALS_US[name]
                 verdicts.append(
-                    f"{name}, {label}: {each_us:.3f} us, goal {goal_us:g}: ratio {goal_us / each_us:.2f}"
+                    f"{name}, {told}: {each_us:.3f} us, goal {goal_us:g}: ratio {goal_us / each_us:.2f}"
                 )
     return lines, verdicts
 
@@ -292,6 +296,9 @@ def main() -> int:
         default=list(PRODUCTS),
         help="of hidden layers, on a GPU (default: all)",
     )
+    parser.add_argument(
+        "--chunk-rows", nargs="+", type=int, help="rows of a chunk on a GPU (default: accelerate's own)"
+    )
     parser.add_argument("--name", help="of the page under results (default: flow_sampling, with _cuda)")
     parser.add_argument(
         "--device",
@@ -309,7 +316,9 @@ def main() -> int:
     on_cuda = options.device == "cuda"
     with torch.no_grad():
         if on_cuda:
-            lines, verdicts = on_gpu(options.sizes, options.products, options.rounds)
+            lines, verdicts = on_gpu(
+                options.sizes, options.products, options.chunk_rows or [None], options.rounds
+            )
         else:
             torch.set_num_threads(1)
             lines, verdicts = on_cpu(options.sizes, options.rounds)
@@ -320,6 +329,8 @@ def main() -> int:
     )
     if on_cuda:
         command += f" --products {' '.join(options.products)}"
+        if options.chunk_rows:
+            command += f" --chunk-rows {' '.join(map(str, options.chunk_rows))}"
     name = options.name or ("flow_sampling_cuda" if on_cuda else "flow_sampling")
     note = torch.cuda.get_device_name() if on_cuda else ""
     write_page(name, "Sampling spline flows", f"{command} --rounds {options.rounds}", lines, note)

@@ -83,21 +83,21 @@ def trained(preset: str, folder: Path, threads: int, *more: str, accelerator: st
     return str(next((folder / "fit").rglob("*.ckpt")))
 
 
-def logged(folder: Path) -> dict[str, float]:
-    """Read the last value of every scalar of a run."""
+def scalars(folder: Path) -> dict[str, list[Any]]:
+    """Read the scalars of a run: all events, with step, value and wall time, of each."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = next(folder.rglob("events.out.tfevents*")).parent
     events = EventAccumulator(str(found), size_guidance={"scalars": 0})
     events.Reload()
-    return {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
+    return {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
 
 
 def small(folder: Path, threads: int) -> tuple[list[str], float]:
     """Train gw_small; tell how it does on 1,000 injections, and the p of its P-P plot."""
     checkpoint = trained("gw_small", folder, threads)
     run("test", "gw_small", folder, threads, "--ckpt_path", checkpoint)
-    told = logged(folder / "test")
+    told = {tag: events[-1].value for tag, events in scalars(folder / "test").items()}
     with open(next((folder / "test").rglob("ranks.csv")), encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     efficiencies = sorted(float(row["efficiency"]) for row in rows if row["efficiency"] != "nan")

@@ -9,11 +9,14 @@ Run from the repository, with GWOSC's files in data/gwosc: python benchmarks/gw_
 
 from __future__ import annotations
 
+import itertools
 import json
+import statistics
 import sys
+from pathlib import Path
 
 import torch
-from gw_preset import PUBLISHED, asked_of_real_events, parser_with_folders
+from gw_preset import PUBLISHED, asked_of_real_events, parser_with_folders, scalars
 from result_page import command_line, write_page
 
 SIZE = {
@@ -30,6 +33,15 @@ SIZE = {
     "data.init_args.events.bank_events": 0,
     "float32_matmul_precision": "high",
 }
+
+
+def steps_per_s(folder: Path) -> float:
+    """Give the median rate between two logged losses of a training."""
+    losses = scalars(folder)["train/loss"]
+    return statistics.median(
+        (after.step - before.step) / (after.wall_time - before.wall_time)
+        for before, after in itertools.pairwise(losses)
+    )
 
 
 def main() -> int:
@@ -55,7 +67,8 @@ def main() -> int:
     lines = [
         f"Training: {minutes:.1f} minutes on one GPU, set-up and compilation in them, {options.epochs} "
         f"{'epoch' if options.epochs == 1 else 'epochs'} of {events / 1e6:.1f}e6 events, none of them "
-        f"twice, in batches of {options.batch}. Priors: the preset's, eleven free "
+        f"twice, in batches of {options.batch}; {steps_per_s(options.folder / 'fit'):.0f} steps a second in "
+        "the median of what it logged. Priors: the preset's, eleven free "
         "parameters. PSDs from the events' own files.",
         f"{SIZE['model.init_args.posteriors.num_samples']:,} samples an event.",
         *told,
