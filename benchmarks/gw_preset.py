@@ -159,7 +159,7 @@ def asked_of_real_events(
         lines.append(
             f"| {name} | {published} | {flow} | {'yes' if low <= published <= high else '**no**'} | "
             f"{weighed} | {100 * told['efficiency']:.3f} % | "
-            f"{told['log_evidence']:.1f} +- {told['log_evidence_error']:.1f} |"
+            f"{told['log_evidence']:.2f} +- {told['log_evidence_error']:.2f} |"
         )
     lines += [
         "",
