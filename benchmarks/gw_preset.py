@@ -36,11 +36,15 @@ PUBLISHED = {"GW150914": 31.2, "GW170104": 25.7}
 
 
 def real_events(gwosc: Path) -> list[dict[str, Any]]:
-    """Give the preset's real events with their files in a folder."""
+    """Give the preset's real events with their files in a folder; end where one is missing."""
     config = yaml.safe_load(presets.find("gw_ligo").read_text(encoding="utf-8"))
     events = config["data"]["init_args"]["real_events"]
     for event in events:
         event["files"] = {name: str(gwosc / Path(path).name) for name, path in event["files"].items()}
+    missing = [path for event in events for path in event["files"].values() if not Path(path).is_file()]
+    if missing:
+        told = "They come from https://gwosc.org; --gwosc names their folder."
+        sys.exit(f"No such file: {', '.join(missing)}. {told}")
     return events
 
 
@@ -125,9 +129,9 @@ def small(folder: Path, threads: int) -> tuple[list[str], float]:
     return lines, told["test/pp_p_value"]
 
 
-def real(folder: Path, threads: int, gwosc: Path) -> tuple[list[str], int]:
+def real(folder: Path, threads: int, events: list[dict[str, Any]]) -> tuple[list[str], int]:
     """Train gw_ligo; tell the chirp masses of two events beside the published ones, and how many it holds."""
-    told, count = asked_of_real_events(folder, threads, gwosc, {})
+    told, count = asked_of_real_events(folder, threads, events, {})
     lines = [
         "## gw_ligo: GW150914 and GW170104 in H1 and L1, eleven free parameters",
         "",
@@ -138,10 +142,14 @@ def real(folder: Path, threads: int, gwosc: Path) -> tuple[list[str], int]:
 
 
 def asked_of_real_events(
-    folder: Path, threads: int, gwosc: Path, changed: Mapping[str, object], accelerator: str = "cpu"
+    folder: Path,
+    threads: int,
+    events: list[dict[str, Any]],
+    changed: Mapping[str, object],
+    accelerator: str = "cpu",
 ) -> tuple[list[str], int]:
     """Train gw_ligo with changed options and ask it; a table, and how many of the flow's intervals cover."""
-    words = option_words({**changed, "data.init_args.real_events": real_events(gwosc)})
+    words = option_words({**changed, "data.init_args.real_events": events})
     checkpoint = trained("gw_ligo", folder, threads, *words, accelerator=accelerator)
     run("predict", "gw_ligo", folder, threads, *words, "--ckpt_path", checkpoint, accelerator=accelerator)
     lines = [
@@ -198,9 +206,10 @@ def main() -> None:
     parser = parser_with_folders(__doc__, "gw_preset")
     parser.add_argument("--threads", type=int, default=2, help="threads of a training (%(default)s)")
     options = parser.parse_args()
+    events = real_events(options.gwosc)
     injected, p_value = small(options.folder / "gw_small", options.threads)
-    events, held = real(options.folder / "gw_ligo", options.threads, options.gwosc)
-    lines = [*injected, *events]
+    asked, held = real(options.folder / "gw_ligo", options.threads, events)
+    lines = [*injected, *asked]
     lines += ["", f"P-P p over the 0.05 that it has to exceed: **{p_value / 0.05:.1f}**"]
     lines += [f"Published chirp masses held: **{held} of {len(PUBLISHED)}**"]
     write_page("gw_preset", "What minutes of training give", command_line(), lines)

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import torch
-from gw_preset import PUBLISHED, asked_of_real_events, parser_with_folders, scalars
+from gw_preset import PUBLISHED, asked_of_real_events, parser_with_folders, real_events, scalars
 from result_page import command_line, write_page
 
 SIZE = {
@@ -62,7 +62,9 @@ def main() -> int:
         "data.init_args.events.train_events": events,
         "trainer.max_epochs": options.epochs,
     }
-    told, held = asked_of_real_events(options.folder, 1, options.gwosc, settings, accelerator="gpu")
+    told, held = asked_of_real_events(
+        options.folder, 1, real_events(options.gwosc), settings, accelerator="gpu"
+    )
     minutes = json.loads((options.folder / "fit.json").read_text(encoding="utf-8"))["wall_s"] / 60
     lines = [
         f"Training: {minutes:.1f} minutes on one GPU, set-up and compilation in them, {options.epochs} "
